@@ -1,0 +1,1 @@
+//! What a node hands to its exit process, and the answer.

@@ -1,0 +1,1 @@
+//! Who is in the network: signed descriptors, and the one signed document of them.

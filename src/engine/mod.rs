@@ -1,0 +1,1 @@
+//! The node's decisions. Everything it returns is already committed.

@@ -1,0 +1,1 @@
+//! RFC 5322 mail: addresses, and the two cleanings that take the sender out of it.

@@ -1,0 +1,3 @@
+//! The `fog` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The MTA's side: the pipe that takes mail in, the client that hands it out.

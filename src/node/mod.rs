@@ -1,0 +1,1 @@
+//! The node's sockets: links, submissions, deliveries, control.

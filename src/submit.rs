@@ -1,0 +1,1 @@
+//! The one request and one reply between an injector and the node.

@@ -1,0 +1,1 @@
+//! The operating system: clock, randomness, files, exit codes.
