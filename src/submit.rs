@@ -1,1 +1,394 @@
-//! The one request and one reply between an injector and the node.
+//! The one request and one reply between an injector and the node (docs/spec-message.md, "Submission").
+//!
+//! A frame is a four-byte length and that many bytes. A reader takes the first `PREFIX_LEN` bytes, asks `body_len` for the
+//! number that follow, and only then makes room for them.
+
+use crate::id::MessageId;
+use crate::mail::address::{Address, MAX_ADDRESS};
+use crate::wire::{Malformed, Reader, Writer};
+
+/// Bytes in front of every request and reply that say how long it is.
+pub const PREFIX_LEN: usize = 4;
+/// Most recipients of one request.
+pub const MAX_RECIPIENTS: usize = 1000;
+/// Longest `Request::dedup`.
+pub const MAX_DEDUP: usize = 255;
+
+const VERSION: u8 = 1;
+const ACCEPTED: u8 = 0;
+const TEMPORARY: u8 = 1;
+const PERMANENT: u8 = 2;
+/// The longest reply: every recipient accepted.
+const MAX_REPLY: usize = 1 + 2 + MAX_RECIPIENTS * (1 + MessageId::LEN);
+
+/// A mail and its envelope, as an injector hands it in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Who hands it in.
+    pub source: Source,
+    /// What stays the same when the MTA hands the same mail in again: its queue id. At most `MAX_DEDUP` bytes.
+    pub dedup: Option<Vec<u8>>,
+    /// The envelope sender; `None` for the null sender or where there is none.
+    pub sender: Option<Address>,
+    /// The envelope recipients as the MTA wrote them (suffix and all), 1 to `MAX_RECIPIENTS`.
+    pub recipients: Vec<Address>,
+    /// The mail, raw: any line ends, nothing taken out yet.
+    pub mail: Vec<u8>,
+}
+
+/// Who hands a mail in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A person, with `fog send`.
+    Person,
+    /// An MTA, through its pipe transport or milter: it keeps the mail until it is accepted.
+    Mta,
+}
+
+/// What became of a request: an outcome for each recipient, in their order. A single refusal may stand for all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// 1 to `MAX_RECIPIENTS`; see `for_each`.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of the mail for one recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Committed to the node's disk; the node answers for it from now on.
+    Accepted(MessageId),
+    /// Not taken; trying again later may help. Any reason, so that an MTA can be told to keep what it would bounce.
+    Temporary(Reason),
+    /// Not taken, now or ever. Only with a reason that is permanent.
+    Permanent(Reason),
+}
+
+/// Why a mail was not taken. Says nothing about who or to whom, so it can be logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// A recipient that is no mail address.
+    BadAddress,
+    /// A recipient outside the suffix: nothing says that it should go through the network.
+    NotFog,
+    /// No exit of the network may write to this recipient.
+    NoExit,
+    /// More than the network's `max-size`.
+    MailTooBig,
+    /// Too broken to be taken apart, so nothing could be taken out of it.
+    NotAMail,
+    /// A bare CR, LF or NUL where it can't be mended: in a signed or encrypted part, which keeps its bytes.
+    BareControl,
+    /// It has been through the network once already.
+    BeenThrough,
+    /// What waits to be sent has reached its limit.
+    SpoolFull,
+    /// The node is about to stop.
+    ShuttingDown,
+    /// The request could not be read: another version of fog, or not fog at all.
+    NotUnderstood,
+    /// A disk or a bug.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason there is, in the order of its code on the wire (from 1).
+    pub const ALL: [Self; 11] = [
+        Self::BadAddress,
+        Self::NotFog,
+        Self::NoExit,
+        Self::MailTooBig,
+        Self::NotAMail,
+        Self::BareControl,
+        Self::BeenThrough,
+        Self::SpoolFull,
+        Self::ShuttingDown,
+        Self::NotUnderstood,
+        Self::Internal,
+    ];
+
+    /// Whether trying the same mail again can't help.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        !matches!(self, Self::SpoolFull | Self::ShuttingDown | Self::NotUnderstood | Self::Internal)
+    }
+
+    /// The enhanced status code (RFC 3463) that is natural for it, as in `5.3.4`.
+    #[must_use]
+    pub const fn status(self) -> &'static str {
+        match self {
+            Self::BadAddress => "5.1.3",
+            Self::NotFog => "5.1.2",
+            Self::NoExit => "5.7.1",
+            Self::MailTooBig => "5.3.4",
+            Self::NotAMail | Self::BareControl => "5.6.0",
+            Self::BeenThrough => "5.4.6",
+            Self::SpoolFull => "4.3.1",
+            Self::ShuttingDown => "4.3.2",
+            Self::NotUnderstood => "4.3.5",
+            Self::Internal => "4.3.0",
+        }
+    }
+
+    /// What is wrong, in a few words on one line, for an MTA's log: no address, no line end.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::BadAddress => "the recipient is not a mail address",
+            Self::NotFog => "the recipient is not an address of the anonymous network",
+            Self::NoExit => "no exit of the network takes this recipient",
+            Self::MailTooBig => "the mail is bigger than the network takes",
+            Self::NotAMail => "the mail can't be taken apart, so it can't be made anonymous",
+            Self::BareControl => "a signed or encrypted part holds a bare CR, LF or NUL",
+            Self::BeenThrough => "the mail has been through the network already",
+            Self::SpoolFull => "too much mail is waiting to be sent",
+            Self::ShuttingDown => "the node is stopping",
+            Self::NotUnderstood => "the node does not understand this request",
+            Self::Internal => "the node has internal trouble",
+        }
+    }
+
+    /// What a person can do about it: a sentence or two, on one line.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::BadAddress => "Write it as name@domain, without angle brackets, comments or control characters.",
+            Self::NotFog => "Put the network's suffix behind the address, as in alice@example.com.fog.",
+            Self::NoExit => "Every exit says in its descriptor who may be written to; `fog directory show` lists them.",
+            Self::MailTooBig => "Leave attachments out or send them in several mails.",
+            Self::NotAMail => "Send a mail with a header, an empty line and a body, as a mail program writes it.",
+            Self::BareControl => "Sign or encrypt it again with a program that ends its lines with CR LF.",
+            Self::BeenThrough => "Look for a rule that forwards what arrives back into the network.",
+            Self::SpoolFull => "Mail leaves on a fixed schedule; try again in some hours.",
+            Self::ShuttingDown => "Try again when the node is up.",
+            Self::NotUnderstood => {
+                "Make sure that `fog send` and the running node are the same version; restart the node."
+            }
+            Self::Internal => "The node's log says what; nothing of the mail was kept.",
+        }
+    }
+
+    /// The code on the wire.
+    const fn code(self) -> u8 {
+        match self {
+            Self::BadAddress => 1,
+            Self::NotFog => 2,
+            Self::NoExit => 3,
+            Self::MailTooBig => 4,
+            Self::NotAMail => 5,
+            Self::BareControl => 6,
+            Self::BeenThrough => 7,
+            Self::SpoolFull => 8,
+            Self::ShuttingDown => 9,
+            Self::NotUnderstood => 10,
+            Self::Internal => 11,
+        }
+    }
+
+    fn from_code(code: u8) -> Result<Self, Malformed> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code).ok_or(Malformed)
+    }
+}
+
+impl Outcome {
+    /// The refusal that is natural for `reason`.
+    #[must_use]
+    pub const fn refused(reason: Reason) -> Self {
+        if reason.is_permanent() { Self::Permanent(reason) } else { Self::Temporary(reason) }
+    }
+
+    /// The same, but never permanent: for a caller whose MTA would bounce the whole mail.
+    #[must_use]
+    pub const fn deferred(self) -> Self {
+        match self {
+            Self::Permanent(reason) => Self::Temporary(reason),
+            other => other,
+        }
+    }
+
+    /// Status and text on one line, as in `4.3.1 fog: too much mail is waiting to be sent`; `None` if accepted.
+    #[must_use]
+    pub fn line(self) -> Option<String> {
+        let (class, reason) = match self {
+            Self::Accepted(_) => return None,
+            Self::Temporary(reason) => ('4', reason),
+            Self::Permanent(reason) => ('5', reason),
+        };
+        let detail = reason.status().trim_start_matches(['4', '5']);
+        Some(format!("{class}{detail} fog: {}", reason.text()))
+    }
+}
+
+impl Request {
+    /// How many bytes follow the first four of a request, for mails of at most `max_mail` bytes.
+    ///
+    /// # Errors
+    /// `Malformed` if they are more than any such request has: nothing more must be read.
+    pub fn body_len(prefix: [u8; PREFIX_LEN], max_mail: usize) -> Result<usize, Malformed> {
+        const ENVELOPE: usize =
+            1 + 1 + (1 + 4 + MAX_DEDUP) + (1 + 4 + MAX_ADDRESS) + 2 + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
+        bounded(prefix, max_mail.saturating_add(ENVELOPE + 4))
+    }
+
+    /// The whole frame: length, then what `decode` takes.
+    ///
+    /// # Errors
+    /// `Malformed` if there are no recipients or more than `MAX_RECIPIENTS`, or if `dedup` is too long: no node
+    /// would read it.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let count = u16::try_from(self.recipients.len()).map_err(|_| Malformed)?;
+        if !(1..=MAX_RECIPIENTS).contains(&self.recipients.len()) {
+            return Err(Malformed);
+        }
+        let mut body = Writer::with_capacity(self.mail.len().saturating_add(1024));
+        body.u8(VERSION).u8(match self.source {
+            Source::Person => 0,
+            Source::Mta => 1,
+        });
+        match &self.dedup {
+            Some(dedup) if dedup.len() > MAX_DEDUP => return Err(Malformed),
+            Some(dedup) => body.u8(1).prefixed(dedup)?,
+            None => body.u8(0),
+        };
+        match &self.sender {
+            Some(sender) => body.u8(1).prefixed(sender.to_string().as_bytes())?,
+            None => body.u8(0),
+        };
+        body.u16(count);
+        for recipient in &self.recipients {
+            body.prefixed(recipient.to_string().as_bytes())?;
+        }
+        body.prefixed(&self.mail)?;
+        framed(&body.finish())
+    }
+
+    /// Reads what follows the length.
+    ///
+    /// # Errors
+    /// `Malformed` for another version, anything out of bounds, an address not in the form this code writes, or bytes
+    /// left over.
+    pub fn decode(body: &[u8], max_mail: usize) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        version(&mut r)?;
+        let source = match r.u8()? {
+            0 => Source::Person,
+            1 => Source::Mta,
+            _ => return Err(Malformed),
+        };
+        let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };
+        let sender = if present(&mut r)? { Some(address(&mut r)?) } else { None };
+        let count = usize::from(r.u16()?);
+        if !(1..=MAX_RECIPIENTS).contains(&count) {
+            return Err(Malformed);
+        }
+        let recipients = (0..count).map(|_| address(&mut r)).collect::<Result<_, _>>()?;
+        let mail = r.prefixed(max_mail)?.to_vec();
+        r.finish()?;
+        Ok(Self { source, dedup, sender, recipients, mail })
+    }
+}
+
+impl Reply {
+    /// One refusal for every recipient; also for a request that was not read, so that nobody counted them.
+    #[must_use]
+    pub fn refusing(reason: Reason) -> Self {
+        Self { outcomes: vec![Outcome::refused(reason)] }
+    }
+
+    /// An outcome for each of `recipients` recipients.
+    ///
+    /// # Errors
+    /// `Malformed` if the reply does not answer for that many: none of them is accepted then.
+    pub fn for_each(&self, recipients: usize) -> Result<Vec<Outcome>, Malformed> {
+        match self.outcomes.as_slice() {
+            all if all.len() == recipients => Ok(all.to_vec()),
+            [Outcome::Accepted(_)] => Err(Malformed),
+            [refusal] => Ok(vec![*refusal; recipients]),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// How many bytes follow the first four of a reply.
+    ///
+    /// # Errors
+    /// `Malformed` if they are more than any reply has.
+    pub fn body_len(prefix: [u8; PREFIX_LEN]) -> Result<usize, Malformed> {
+        bounded(prefix, MAX_REPLY)
+    }
+
+    /// The whole frame: length, then what `decode` takes.
+    ///
+    /// # Errors
+    /// `Malformed` if there are no outcomes or more than `MAX_RECIPIENTS`, or a permanent one for a temporary reason.
+    pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        let count = u16::try_from(self.outcomes.len()).map_err(|_| Malformed)?;
+        let mut body = Writer::with_capacity(MAX_REPLY);
+        body.u8(VERSION).u16(count);
+        for outcome in &self.outcomes {
+            match outcome {
+                Outcome::Accepted(id) => body.u8(ACCEPTED).bytes(&id.0),
+                Outcome::Temporary(reason) => body.u8(TEMPORARY).u8(reason.code()),
+                Outcome::Permanent(reason) => body.u8(PERMANENT).u8(reason.code()),
+            };
+        }
+        let body = body.finish();
+        // What this side must not say is what the other must not believe.
+        Self::decode(&body)?;
+        framed(&body)
+    }
+
+    /// Reads what follows the length.
+    ///
+    /// # Errors
+    /// `Malformed` for another version, an unknown code, a permanent outcome for a temporary reason (a mail would
+    /// bounce that only had to wait), no outcome, too many, or bytes left over.
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        version(&mut r)?;
+        let count = usize::from(r.u16()?);
+        if !(1..=MAX_RECIPIENTS).contains(&count) {
+            return Err(Malformed);
+        }
+        let outcomes = (0..count).map(|_| outcome(&mut r)).collect::<Result<_, _>>()?;
+        r.finish()?;
+        Ok(Self { outcomes })
+    }
+}
+
+fn outcome(r: &mut Reader) -> Result<Outcome, Malformed> {
+    match r.u8()? {
+        ACCEPTED => Ok(Outcome::Accepted(MessageId(r.array()?))),
+        TEMPORARY => Ok(Outcome::Temporary(Reason::from_code(r.u8()?)?)),
+        PERMANENT => match Reason::from_code(r.u8()?)? {
+            reason if reason.is_permanent() => Ok(Outcome::Permanent(reason)),
+            _ => Err(Malformed),
+        },
+        _ => Err(Malformed),
+    }
+}
+
+fn version(r: &mut Reader) -> Result<(), Malformed> {
+    if r.u8()? == VERSION { Ok(()) } else { Err(Malformed) }
+}
+
+fn present(r: &mut Reader) -> Result<bool, Malformed> {
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed),
+    }
+}
+
+fn address(r: &mut Reader) -> Result<Address, Malformed> {
+    let text = std::str::from_utf8(r.prefixed(MAX_ADDRESS)?).map_err(|_| Malformed)?;
+    Address::parse(text).ok().filter(|address| address.to_string() == text).ok_or(Malformed)
+}
+
+fn bounded(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, Malformed> {
+    usize::try_from(u32::from_be_bytes(prefix)).ok().filter(|&n| n <= max).ok_or(Malformed)
+}
+
+fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut frame = Writer::with_capacity(body.len().saturating_add(PREFIX_LEN));
+    frame.prefixed(body)?;
+    Ok(frame.finish())
+}
