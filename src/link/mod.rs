@@ -1,1 +1,3 @@
 //! What two nodes say to each other.
+
+pub mod frame;

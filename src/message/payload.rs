@@ -1,0 +1,161 @@
+//! What one packet carries for its last hop.
+
+use super::shards::{Shape, Shard};
+use crate::id::{MessageId, SetId};
+use crate::sphinx::geometry::PAYLOAD_LEN;
+use crate::wire::{Malformed, Reader, Writer};
+use rand_core::CryptoRng;
+
+const FRAGMENT: u8 = 0x01;
+const RECEIPT: u8 = 0x02;
+const LOOP: u8 = 0x04;
+
+/// A payload, by its kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Payload<'a> {
+    /// A piece of a message.
+    Fragment(Fragment<'a>),
+    /// What became of a message.
+    Receipt(Receipt),
+    /// A node's packet to itself: random bytes it knows again.
+    Loop([u8; 32]),
+}
+
+/// A piece of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fragment<'a> {
+    /// The try it belongs to.
+    pub set: SetId,
+    /// How the message was cut.
+    pub shape: Shape,
+    /// Which shard this is, below `shape.n()`.
+    pub index: u8,
+    /// The shard.
+    pub shard: &'a Shard,
+}
+
+/// What became of a message, said by its exit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Which message.
+    pub message: MessageId,
+    /// What the exit did with it.
+    pub status: Status,
+    /// What the exit's MTA said.
+    pub class: Class,
+}
+
+/// What the exit did with a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// The exit's MTA has it.
+    Accepted,
+    /// The exit's MTA refused it for good.
+    Refused,
+    /// The exit gave it up.
+    GivenUp,
+    /// The exit still has it: the MTA defers.
+    Held,
+}
+
+/// The first digit of the MTA's SMTP reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// There was no reply.
+    None,
+    /// 2xx.
+    Success,
+    /// 4xx.
+    Temporary,
+    /// 5xx.
+    Permanent,
+}
+
+impl<'a> Payload<'a> {
+    /// The payload, filled up with random bytes.
+    #[must_use]
+    pub fn encode(&self, rng: &mut impl CryptoRng) -> Box<[u8; PAYLOAD_LEN]> {
+        let mut w = Writer::with_capacity(PAYLOAD_LEN);
+        match self {
+            Self::Fragment(f) => {
+                w.u8(FRAGMENT).bytes(&f.set.0).u8(f.shape.k()).u8(f.shape.n()).u8(f.index).u8(0);
+                w.u32(f.shape.length()).bytes(f.shard)
+            }
+            Self::Receipt(r) => w.u8(RECEIPT).bytes(&r.message.0).u8(r.status.code()).u8(r.class.digit()),
+            Self::Loop(mark) => w.u8(LOOP).bytes(mark),
+        };
+        let mut bytes = w.finish();
+        let said = bytes.len();
+        bytes.resize(PAYLOAD_LEN, 0);
+        rng.fill_bytes(bytes.split_at_mut(said).1);
+        bytes.try_into().expect("resized to PAYLOAD_LEN four lines above")
+    }
+
+    /// Reads a payload; what it is filled up with is not looked at.
+    ///
+    /// # Errors
+    /// `Malformed` for an unknown kind, status or class, a shape that can't be, or an index outside it.
+    pub fn decode(bytes: &'a [u8; PAYLOAD_LEN]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            FRAGMENT => fragment(r).map(Self::Fragment),
+            RECEIPT => Ok(Self::Receipt(Receipt {
+                message: MessageId(r.array()?),
+                status: Status::from_code(r.u8()?)?,
+                class: Class::from_digit(r.u8()?)?,
+            })),
+            LOOP => Ok(Self::Loop(r.array()?)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+fn fragment(mut r: Reader) -> Result<Fragment, Malformed> {
+    let set = SetId(r.array()?);
+    let (k, n, index, zero) = (r.u8()?, r.u8()?, r.u8()?, r.u8()?);
+    let shape = Shape::new(k, n, r.u32()?)?;
+    let shard = r.rest().try_into().map_err(|_| Malformed)?;
+    if index < n && zero == 0 { Ok(Fragment { set, shape, index, shard }) } else { Err(Malformed) }
+}
+
+impl Status {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::Refused => 1,
+            Self::GivenUp => 2,
+            Self::Held => 3,
+        }
+    }
+
+    const fn from_code(code: u8) -> Result<Self, Malformed> {
+        match code {
+            0 => Ok(Self::Accepted),
+            1 => Ok(Self::Refused),
+            2 => Ok(Self::GivenUp),
+            3 => Ok(Self::Held),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl Class {
+    const fn digit(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Success => 2,
+            Self::Temporary => 4,
+            Self::Permanent => 5,
+        }
+    }
+
+    const fn from_digit(digit: u8) -> Result<Self, Malformed> {
+        match digit {
+            0 => Ok(Self::None),
+            2 => Ok(Self::Success),
+            4 => Ok(Self::Temporary),
+            5 => Ok(Self::Permanent),
+            _ => Err(Malformed),
+        }
+    }
+}
