@@ -1,15 +1,45 @@
-//! The node's memory: one redb file for rows, one slab file for bodies, one key file.
-#![allow(clippy::unimplemented, unused_variables, missing_debug_implementations)]
+//! The node's memory: one redb file for rows, one slab file for content, one file of keys.
+//!
+//! A row lies on a shelf: its meta (small: what the engine keeps an index of) sealed in redb, its content in slots of
+//! the slab. The content's key is drawn for the row alone and stands in the sealed redb row only. So to seal a row
+//! under another epoch's spool key means writing some hundred bytes, and once a spool key is destroyed nothing sealed
+//! under it can be read again, wherever copies of it may lie. What always holds is said in `schema`.
+
+mod disk;
+mod keys;
+mod schema;
+mod seal;
+mod slab;
+mod txn;
+
+#[cfg(test)]
+mod tests;
+
+pub use disk::MemoryDisk;
+pub use slab::SLOT_LEN;
+pub use txn::Txn;
 
 use crate::id::Epoch;
 use crate::secret::Secret;
+use disk::Backing;
+use keys::KeyFile;
 use rand_core::CryptoRng;
-use std::io;
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableHandle};
+use schema::{Record, damaged};
+use slab::Slab;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-/// What a row is about; every shelf has its own redb table and its own row ids' meaning.
+/// What redb may hold in memory; its own default is 1 GiB.
+const CACHE_LEN: usize = 32 << 20;
+
+/// What a row is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Shelf {
     /// Packets a mix holds until they are due.
@@ -24,34 +54,34 @@ pub enum Shelf {
     Outbox,
 }
 
-/// Sets of 16-byte marks, one per epoch.
+/// Sets of 16-byte marks, one set an epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Marks {
-    /// Replay tags of a mix key.
+    /// Replay tags, of the mix key of that epoch.
     Replay,
-    /// What an MTA has handed in already.
+    /// What the MTA has handed in already.
     Submitted,
-    /// Message ids the exit has dealt with.
+    /// Mail the exit has delivered or given up.
     Delivered,
 }
 
-/// A row's number: unique over all shelves, never given twice.
+/// A row's number. All shelves share the numbers, and none is ever given again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RowId(pub u64);
 
-/// A row as the engine gets it back at opening.
+/// A row without its content.
 #[derive(Debug)]
 pub struct Row {
     /// Its number.
     pub id: RowId,
     /// The epoch whose spool key seals it.
     pub epoch: Epoch,
-    /// What `put` or the last `set_meta` said.
+    /// What `put` or the latest `set_meta` said.
     pub meta: Zeroizing<Vec<u8>>,
 }
 
-/// A row's content, as it was put.
-#[derive(Debug)]
+/// A row's content.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Content {
     /// The part that lies sealed.
     pub sealed: Zeroizing<Vec<u8>>,
@@ -62,195 +92,346 @@ pub struct Content {
 /// How full the store is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Usage {
-    /// Slots in use.
+    /// Slots in use, `SLOT_LEN` bytes each.
     pub slots: u64,
-    /// Slots there are.
+    /// Slots the slab has; it grows when they don't suffice.
     pub slots_total: u64,
-    /// Bytes on disk, slab and database.
+    /// Bytes of slab and database.
     pub bytes: u64,
 }
 
-/// Why the store can't do it.
+/// Why the store can't do what it was asked to.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another process has it open.
+    /// Another process has the database open.
     #[error("{0}: another fog has it open")]
     Locked(PathBuf),
+    /// Others than its owner may get at it.
+    #[error("{path}: its mode {mode:o} lets others in; fog wants {wanted:o}")]
+    Access {
+        /// File or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What they must be.
+        wanted: u32,
+    },
+    /// The database has a format that this fog doesn't know.
+    #[error("made by a newer fog: its format is {0}, this fog knows {known}", known = schema::FORMAT)]
+    Newer(u64),
+    /// What is on disk contradicts itself.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// There is no spool key of this epoch.
+    #[error("there is no key of epoch {0}")]
+    NoKey(Epoch),
+    /// There is no such row.
+    #[error("there is no row {1:?} on the shelf {0:?}")]
+    NoRow(Shelf, RowId),
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// An earlier write failed: what is on disk is known again only after opening the store anew.
+    #[error("an earlier write failed; the store must be opened anew")]
+    Stopped,
     /// The operating system refused.
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    #[error("{what}: {source}")]
+    Io {
+        /// The file.
+        what: String,
+        /// Its words.
+        source: io::Error,
+    },
+    /// redb refused.
+    #[error("store.redb: {0}")]
+    Database(Box<redb::Error>),
 }
 
-/// The store.
-pub struct Store;
+/// The store of one node.
+pub struct Store {
+    db: Database,
+    db_file: Backing,
+    slab: Slab,
+    keys: KeyFile,
+    next_row: u64,
+    /// How many marks each table has; tables without any don't exist.
+    marks: BTreeMap<(Marks, Epoch), u64>,
+    stopped: bool,
+}
 
 impl Store {
-    /// Opens the store in `dir`.
+    /// Opens the store in `dir`, which must exist with mode 0700; what is missing in an empty one is made.
     ///
     /// # Errors
-    /// See `StoreError`.
+    /// `Locked`, `Access`, `Newer`, `Damaged`; `NoKey` if a row's key is gone; `Io` and `Database`.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        unimplemented!()
+        check_mode(dir, 0o700)?;
+        let path = dir.join("store.redb");
+        let db_file = open_file(&path)?;
+        // Its lock comes first: until it is held, the other files may be in use.
+        let backend = FileBackend::new(db_file.try_clone().map_err(io_error("store.redb"))?);
+        let db = backend.and_then(|backend| builder().create_with_backend(backend));
+        let db = db.map_err(|error| opening(&path, error))?;
+        let slab = Backing::File(open_file(&dir.join("slab"))?);
+        let keys = Backing::File(open_file(&dir.join(keys::FILE))?);
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(&dir.to_string_lossy()))?;
+        Self::assemble(db, Backing::File(db_file), slab, keys)
     }
 
-    /// Opens the store on a disk in memory (simulation, tests).
+    /// Opens the store on a disk in memory.
     ///
     /// # Errors
-    /// As `open`.
+    /// As `open`; there is no lock.
     pub fn on(disk: &MemoryDisk) -> Result<Self, StoreError> {
-        unimplemented!()
+        let db = builder().create_with_backend(disk.db.clone()).map_err(database)?;
+        let memory = |file: &disk::MemoryFile| Backing::Memory(file.clone());
+        Self::assemble(db, memory(&disk.db), memory(&disk.slab), memory(&disk.keys))
     }
 
-    /// Begins a transaction; dropped without `commit` it changes nothing.
+    /// Begins a transaction. One that is dropped without `commit` has changed nothing.
     ///
     /// # Errors
-    /// See `StoreError`.
+    /// `Stopped`, `Database`.
     pub fn begin(&mut self) -> Result<Txn<'_>, StoreError> {
-        unimplemented!()
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        let view = self.view()?;
+        Ok(Txn::new(self, view))
     }
 
-    /// Makes the missing keys of the epochs `from..=to`, durably.
+    /// Makes the keys that are missing of the epochs `from` to `to` inclusive; they are durable when this returns.
     ///
     /// # Errors
-    /// See `StoreError`.
+    /// `Stopped`, `Full`, `Io`; the store is stopped then.
     pub fn ensure_keys<R: CryptoRng>(&mut self, from: Epoch, to: Epoch, rng: &mut R) -> Result<(), StoreError> {
-        unimplemented!()
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        let made = self.keys.ensure(from..=to, rng).map_err(io_error(keys::FILE));
+        self.stopped = made.is_err();
+        made
     }
 
-    /// The seed of the mix key of `epoch`.
+    /// The seed of this node's mix key of `epoch`; none if `ensure_keys` wasn't asked for it.
     #[must_use]
     pub fn mix_seed(&self, epoch: Epoch) -> Option<&Secret<32>> {
-        unimplemented!()
+        self.keys.mix_seed(epoch)
     }
 
-    /// All rows of a shelf, by id, for the engine's index.
+    /// All rows of `shelf`, by id.
     ///
     /// # Errors
-    /// See `StoreError`.
+    /// `Damaged`, `NoKey`, `Database`.
     pub fn rows(&self, shelf: Shelf) -> Result<Vec<Row>, StoreError> {
-        unimplemented!()
+        let mut rows = Vec::new();
+        scan(&self.view()?.0, &self.keys, shelf, |id, epoch, record| {
+            rows.push(Row { id, epoch, meta: record.meta });
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
-    /// A row's content.
+    /// The content of a row.
     ///
     /// # Errors
-    /// See `StoreError`.
+    /// `NoRow`, `Damaged`, `Io`, `Database`.
     pub fn read(&self, shelf: Shelf, id: RowId) -> Result<Content, StoreError> {
-        unimplemented!()
+        let value = self.view()?.row(shelf, id)?.ok_or(StoreError::NoRow(shelf, id))?;
+        self.content((shelf, id), &value)
     }
 
-    /// The epochs that have marks of this kind.
-    pub fn mark_epochs(&self, kind: Marks) -> Vec<Epoch> {
-        unimplemented!()
+    /// The epochs of which there are marks of this kind.
+    pub fn mark_epochs(&self, kind: Marks) -> impl Iterator<Item = Epoch> {
+        self.marks.range((kind, Epoch(0))..=(kind, Epoch(u64::MAX))).map(|((_, epoch), _)| *epoch)
     }
 
-    /// How many marks of this kind `epoch` has.
+    /// How many marks of this kind and epoch there are.
     #[must_use]
     pub fn mark_count(&self, kind: Marks, epoch: Epoch) -> u64 {
-        unimplemented!()
+        self.marks.get(&(kind, epoch)).copied().unwrap_or(0)
     }
 
     /// How full it is.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `Io` if the operating system doesn't say.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let db = self.db_file.len().map_err(io_error("store.redb"))?;
+        Ok(Usage {
+            slots: self.slab.used(),
+            slots_total: self.slab.total().into(),
+            bytes: db.saturating_add(self.slab.len()?),
+        })
+    }
+
+    fn assemble(db: Database, db_file: Backing, slab: Backing, keys: Backing) -> Result<Self, StoreError> {
+        let fresh = is_fresh(&db)?;
+        let keys = KeyFile::open(keys, fresh)?;
+        let mut slab = Slab::open(slab)?;
+        if fresh {
+            lay_out(&db)?;
+        }
+        let txn = db.begin_read().map_err(database)?;
+        let next_row = meta(&txn, schema::META_NEXT_ROW)?;
+        for shelf in schema::SHELVES {
+            scan(&txn, &keys, shelf, |id, _, record| {
+                if id.0 >= next_row {
+                    return Err(damaged((shelf, id), "its number has not been given yet"));
+                }
+                if !slab.claim(&record.slots) {
+                    return Err(damaged((shelf, id), "it names a slot that the slab has not, or that another row has"));
+                }
+                Ok(())
+            })?;
+        }
+        let marks = count_marks(&txn)?;
+        Ok(Self { db, db_file, slab, keys, next_row, marks, stopped: false })
+    }
+
+    fn view(&self) -> Result<View, StoreError> {
+        self.db.begin_read().map(View).map_err(database)
+    }
+
+    fn open_row(&self, at: (Shelf, RowId), value: &[u8]) -> Result<(Epoch, Record), StoreError> {
+        Record::open(value, at, |epoch| self.keys.spool(epoch))
+    }
+
+    /// The content of the row `value`. The lengths come from a record that only we could seal, but slots can rot.
+    fn content(&self, at: (Shelf, RowId), value: &[u8]) -> Result<Content, StoreError> {
+        let (_, record) = self.open_row(at, value)?;
+        if record.slots.is_empty() {
+            return Ok(Content { sealed: Zeroizing::default(), raw: Vec::new() });
+        }
+        let wrong = || damaged(at, "its content does not open");
+        let mut bytes = self.slab.read(&record.slots)?;
+        let raw = bytes.len().checked_sub(record.raw_len).ok_or_else(wrong)?;
+        let raw = bytes.split_off(raw);
+        let (seal, text) = bytes.split_first_chunk_mut().ok_or_else(wrong)?;
+        seal::open(record.key.expose(), seal, text).map_err(|_| wrong())?;
+        let text = text.get_mut(..record.sealed_len).ok_or_else(wrong)?;
+        let sealed = Zeroizing::new(text.to_vec());
+        text.zeroize();
+        Ok(Content { sealed, raw })
     }
 }
 
-/// One transaction.
-pub struct Txn<'a>(&'a mut Store);
+/// The store as the last commit left it.
+struct View(ReadTransaction);
 
-impl Txn<'_> {
-    /// Puts a new row; it is there for this transaction at once, for everybody after `commit`.
-    ///
-    /// # Errors
-    /// See `StoreError`. `Full` and `NoKey` leave the transaction as it was before the call.
-    pub fn put<R: CryptoRng>(
-        &mut self,
-        shelf: Shelf,
-        epoch: Epoch,
-        meta: &[u8],
-        sealed: &[u8],
-        raw: &[u8],
-        rng: &mut R,
-    ) -> Result<RowId, StoreError> {
-        unimplemented!()
+impl View {
+    fn row(&self, shelf: Shelf, id: RowId) -> Result<Option<Vec<u8>>, StoreError> {
+        let table = self.0.open_table(shelf.table()).map_err(database)?;
+        Ok(table.get(id.0).map_err(database)?.map(|value| value.value().to_vec()))
     }
 
-    /// Replaces a row's meta and seals it under the key of `epoch`; its content stays where it is.
-    ///
-    /// # Errors
-    /// See `StoreError`; `NoRow` if there is none.
-    pub fn set_meta<R: CryptoRng>(
-        &mut self,
-        shelf: Shelf,
-        id: RowId,
-        epoch: Epoch,
-        meta: &[u8],
-        rng: &mut R,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Deletes a row.
-    ///
-    /// # Errors
-    /// See `StoreError`; `NoRow` if there is none.
-    pub fn delete(&mut self, shelf: Shelf, id: RowId) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// A row's content, this transaction's changes included.
-    ///
-    /// # Errors
-    /// See `StoreError`; `NoRow` if there is none.
-    pub fn read(&self, shelf: Shelf, id: RowId) -> Result<Content, StoreError> {
-        unimplemented!()
-    }
-
-    /// Sets a mark; false if it was there.
-    ///
-    /// # Errors
-    /// See `StoreError`.
-    pub fn mark(&mut self, kind: Marks, epoch: Epoch, mark: [u8; 16]) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    /// Whether a mark is set.
-    ///
-    /// # Errors
-    /// See `StoreError`.
-    pub fn marked(&self, kind: Marks, epoch: Epoch, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    /// Forgets all marks of one kind and epoch.
-    pub fn drop_marks(&mut self, kind: Marks, epoch: Epoch) {
-        unimplemented!()
-    }
-
-    /// Makes it all durable: when this returns, it is on disk.
-    ///
-    /// # Errors
-    /// See `StoreError`; the store then refuses further use (`Stopped`).
-    pub fn commit(self) -> Result<(), StoreError> {
-        unimplemented!()
+    fn marked(&self, kind: Marks, epoch: Epoch, mark: &[u8; 16]) -> Result<bool, StoreError> {
+        let name = schema::marks_name(kind, epoch);
+        let table = self.0.open_table(schema::MarkTable::new(&name)).map_err(database)?;
+        Ok(table.get(mark).map_err(database)?.is_some())
     }
 }
 
-/// A disk in memory: what a process has written to it outlives the `Store`; a clone is the same disk.
-#[derive(Clone, Debug, Default)]
-pub struct MemoryDisk;
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_LEN);
+    builder
+}
 
-impl MemoryDisk {
-    /// From now on, `n` more writes or syncs work, and then none: the power goes.
-    pub fn fail_after(&self, n: u64) {
-        unimplemented!()
+/// Whether `db` is no store yet.
+fn is_fresh(db: &Database) -> Result<bool, StoreError> {
+    let txn = db.begin_read().map_err(database)?;
+    if txn.list_tables().map_err(database)?.next().is_none() {
+        return Ok(true);
     }
+    match meta(&txn, schema::META_FORMAT)? {
+        schema::FORMAT => Ok(false),
+        newer if newer > schema::FORMAT => Err(StoreError::Newer(newer)),
+        other => Err(StoreError::Damaged(format!("store.redb: there never was a format {other}"))),
+    }
+}
 
-    /// Another disk, as this one is after a power cut: each unsynced write is there, not there, or torn.
-    #[must_use]
-    pub fn after_power_cut<R: CryptoRng>(&self, rng: &mut R) -> Self {
-        unimplemented!()
+fn lay_out(db: &Database) -> Result<(), StoreError> {
+    let txn = db.begin_write().map_err(database)?;
+    {
+        let mut table = txn.open_table(schema::META).map_err(database)?;
+        table.insert(schema::META_FORMAT, schema::FORMAT).map_err(database)?;
+        table.insert(schema::META_NEXT_ROW, 0).map_err(database)?;
+        for shelf in schema::SHELVES {
+            txn.open_table(shelf.table()).map_err(database)?;
+        }
+    }
+    txn.commit().map_err(database)
+}
+
+fn meta(txn: &ReadTransaction, name: &str) -> Result<u64, StoreError> {
+    let table = txn.open_table(schema::META).map_err(database)?;
+    let value = table.get(name).map_err(database)?;
+    value.map(|value| value.value()).ok_or_else(|| StoreError::Damaged(format!("store.redb: meta has no {name}")))
+}
+
+/// Opens every row of `shelf` in turn.
+fn scan(
+    txn: &ReadTransaction,
+    keys: &KeyFile,
+    shelf: Shelf,
+    mut each: impl FnMut(RowId, Epoch, Record) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let table = txn.open_table(shelf.table()).map_err(database)?;
+    for entry in table.range::<u64>(..).map_err(database)? {
+        let (id, value) = entry.map_err(database)?;
+        let id = RowId(id.value());
+        let (epoch, record) = Record::open(value.value(), (shelf, id), |epoch| keys.spool(epoch))?;
+        each(id, epoch, record)?;
+    }
+    Ok(())
+}
+
+fn count_marks(txn: &ReadTransaction) -> Result<BTreeMap<(Marks, Epoch), u64>, StoreError> {
+    let mut marks = BTreeMap::new();
+    for table in txn.list_tables().map_err(database)? {
+        if let Some(of) = schema::marks_of(table.name()) {
+            let table = txn.open_table(schema::MarkTable::new(table.name())).map_err(database)?;
+            marks.insert(of, table.len().map_err(database)?);
+        }
+    }
+    Ok(marks)
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    let name = path.to_string_lossy();
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(io_error(&name))?;
+    check_mode(path, 0o600)?;
+    Ok(file)
+}
+
+fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {
+    let mode = path.metadata().map_err(io_error(&path.to_string_lossy()))?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(StoreError::Access { path: path.to_owned(), mode, wanted });
+    }
+    Ok(())
+}
+
+fn opening(path: &Path, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::Locked(path.to_owned()),
+        other => database(other),
+    }
+}
+
+fn io_error(what: &str) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full,
+        _ => StoreError::Io { what: what.to_owned(), source },
+    }
+}
+
+fn database(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(source) => io_error("store.redb")(source),
+        other => StoreError::Database(Box::new(other)),
     }
 }

@@ -1,0 +1,127 @@
+//! What is where in the redb file, and what always holds after a commit.
+//!
+//! - `meta`: `format` is `FORMAT`; `next_row` is greater than every row id ever given. Written in the very first
+//!   transaction together with all empty row tables: a database without it is no store yet.
+//! - `rows/SHELF`: row id → epoch u64 ‖ seal ‖ sealed record. The record says shelf and id itself, so a row copied to
+//!   another place doesn't open. Every slot it names is within the slab, synced, and named by no other row of any
+//!   shelf. The key of its epoch is in `epoch.keys`.
+//! - `marks/KIND/EPOCH`: 16 bytes → nothing. It is there if and only if it has a mark. Nothing in it is sealed: a
+//!   mark says nothing to who hasn't the key or the mail it was made of.
+
+use super::seal::{self, SEAL_LEN};
+use super::{Marks, RowId, Shelf, StoreError};
+use crate::id::Epoch;
+use crate::secret::Secret;
+use crate::wire::{Malformed, Reader};
+use rand_core::CryptoRng;
+use redb::TableDefinition;
+use zeroize::Zeroizing;
+
+/// The format this fog writes; a higher one is a newer fog's.
+pub(super) const FORMAT: u64 = 1;
+
+pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+pub(super) const META_FORMAT: &str = "format";
+pub(super) const META_NEXT_ROW: &str = "next_row";
+
+pub(super) type RowTable = TableDefinition<'static, u64, &'static [u8]>;
+pub(super) type MarkTable<'a> = TableDefinition<'a, &'static [u8; 16], ()>;
+
+pub(super) const SHELVES: [Shelf; 5] = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox];
+
+impl Shelf {
+    pub(super) const fn table(self) -> RowTable {
+        RowTable::new(match self {
+            Self::Pool => "rows/pool",
+            Self::Spool => "rows/spool",
+            Self::Fragments => "rows/fragments",
+            Self::Parts => "rows/parts",
+            Self::Outbox => "rows/outbox",
+        })
+    }
+
+    /// What a record says it is on: never change one.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Pool => 1,
+            Self::Spool => 2,
+            Self::Fragments => 3,
+            Self::Parts => 4,
+            Self::Outbox => 5,
+        }
+    }
+}
+
+const KINDS: [(Marks, &str); 3] =
+    [(Marks::Replay, "marks/replay/"), (Marks::Submitted, "marks/submitted/"), (Marks::Delivered, "marks/delivered/")];
+
+/// The name of the table of one kind and epoch.
+pub(super) fn marks_name(kind: Marks, epoch: Epoch) -> String {
+    let prefix = KINDS.iter().find(|(k, _)| *k == kind).map_or("", |(_, prefix)| prefix);
+    format!("{prefix}{epoch}")
+}
+
+/// Whose marks the table `name` holds; none if it holds no marks.
+pub(super) fn marks_of(name: &str) -> Option<(Marks, Epoch)> {
+    KINDS.iter().find_map(|(kind, prefix)| Some((*kind, Epoch(name.strip_prefix(prefix)?.parse().ok()?))))
+}
+
+/// A row, opened.
+pub(super) struct Record {
+    /// Opens the sealed part of the content; drawn for this row alone.
+    pub(super) key: Secret<32>,
+    pub(super) slots: Vec<u32>,
+    pub(super) sealed_len: usize,
+    pub(super) raw_len: usize,
+    pub(super) meta: Zeroizing<Vec<u8>>,
+}
+
+impl Record {
+    /// The row as it goes into redb.
+    pub(super) fn seal<R: CryptoRng>(&self, at: (Shelf, RowId), epoch: Epoch, key: &[u8; 32], rng: &mut R) -> Vec<u8> {
+        let mut text = Zeroizing::new(Vec::with_capacity(64 + 4 * self.slots.len() + self.meta.len()));
+        text.push(at.0.code());
+        text.extend_from_slice(&at.1.0.to_be_bytes());
+        text.extend_from_slice(self.key.expose());
+        text.extend_from_slice(&(self.sealed_len as u64).to_be_bytes());
+        text.extend_from_slice(&(self.raw_len as u64).to_be_bytes());
+        text.extend_from_slice(&(self.slots.len() as u64).to_be_bytes());
+        self.slots.iter().for_each(|slot| text.extend_from_slice(&slot.to_be_bytes()));
+        text.extend_from_slice(&self.meta);
+        let seal = seal::seal(key, &mut text, rng);
+        [&epoch.0.to_be_bytes(), &seal[..], &text].concat()
+    }
+
+    /// Opens a row with the key that `key_of` has for its epoch.
+    pub(super) fn open<'k>(
+        value: &[u8],
+        at: (Shelf, RowId),
+        key_of: impl FnOnce(Epoch) -> Result<&'k [u8; 32], StoreError>,
+    ) -> Result<(Epoch, Self), StoreError> {
+        let damaged = |_| damaged(at, "it does not open");
+        let mut reader = Reader::new(value);
+        let epoch = Epoch(reader.u64().map_err(damaged)?);
+        let seal = reader.array::<SEAL_LEN>().map_err(damaged)?;
+        let mut text = Zeroizing::new(reader.rest().to_vec());
+        seal::open(key_of(epoch)?, &seal, &mut text).map_err(damaged)?;
+        Ok((epoch, Self::decode(&text, at).map_err(damaged)?))
+    }
+
+    fn decode(text: &[u8], at: (Shelf, RowId)) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(text);
+        if (reader.u8()?, reader.u64()?) != (at.0.code(), at.1.0) {
+            return Err(Malformed);
+        }
+        let key = Secret::take(&mut reader.array()?);
+        let mut length = || -> Result<usize, Malformed> { usize::try_from(reader.u64()?).map_err(|_| Malformed) };
+        let (sealed_len, raw_len, slots) = (length()?, length()?, length()?);
+        let slots = reader.bytes(slots.checked_mul(4).ok_or(Malformed)?)?;
+        let slots = slots.as_chunks().0.iter().map(|slot| u32::from_be_bytes(*slot)).collect();
+        Ok(Self { key, slots, sealed_len, raw_len, meta: Zeroizing::new(reader.rest().to_vec()) })
+    }
+}
+
+/// The error that names a row.
+pub(super) fn damaged((shelf, id): (Shelf, RowId), why: &str) -> StoreError {
+    StoreError::Damaged(format!("{shelf:?} row {}: {why}", id.0))
+}

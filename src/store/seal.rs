@@ -1,0 +1,34 @@
+//! Sealing at rest: XSalsa20-Poly1305 with a random nonce.
+
+use crate::wire::Malformed;
+use crypto_secretbox::aead::{AeadInPlace, KeyInit};
+use crypto_secretbox::{Nonce, Tag, XSalsa20Poly1305};
+use rand_core::CryptoRng;
+
+const NONCE_LEN: usize = 24;
+
+/// What sealing adds: nonce ‖ tag.
+pub(super) const SEAL_LEN: usize = NONCE_LEN + 16;
+
+/// Encrypts `text` in place; the result and the seal together open it.
+pub(super) fn seal<R: CryptoRng>(key: &[u8; 32], text: &mut [u8], rng: &mut R) -> [u8; SEAL_LEN] {
+    let mut seal = [0; SEAL_LEN];
+    let (nonce, tag) = seal.split_at_mut(NONCE_LEN);
+    rng.fill_bytes(nonce);
+    let made = XSalsa20Poly1305::new(key.into())
+        .encrypt_in_place_detached(Nonce::from_slice(nonce), b"", text)
+        .expect("it only fails on associated data: there is none");
+    tag.copy_from_slice(&made);
+    seal
+}
+
+/// Decrypts `text` in place.
+///
+/// # Errors
+/// `Malformed` if key, seal or a bit is wrong; `text` is as it was then.
+pub(super) fn open(key: &[u8; 32], seal: &[u8; SEAL_LEN], text: &mut [u8]) -> Result<(), Malformed> {
+    let (nonce, tag) = seal.split_at(NONCE_LEN);
+    XSalsa20Poly1305::new(key.into())
+        .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", text, Tag::from_slice(tag))
+        .map_err(|_| Malformed)
+}

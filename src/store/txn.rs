@@ -1,0 +1,257 @@
+//! One transaction: what the engine changes in one batch.
+//!
+//! Content is written into free slots at once; rows and marks are kept in memory until `commit`, which syncs the slab
+//! *before* redb commits the rows that name its slots. A power cut in between leaves slots nobody names.
+
+use super::schema::{self, Record};
+use super::seal::{self, SEAL_LEN};
+use super::{Content, Marks, RowId, SLOT_LEN, Shelf, Store, StoreError, View, database};
+use crate::id::Epoch;
+use crate::secret::Secret;
+use rand_core::CryptoRng;
+use redb::Durability;
+use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
+
+/// A transaction; see `Store::begin`.
+pub struct Txn<'a> {
+    store: &'a mut Store,
+    view: View,
+    next_row: u64,
+    /// Rows as they will be; none: deleted.
+    rows: BTreeMap<(Shelf, RowId), Option<Vec<u8>>>,
+    /// Marks to be, none of them in the store or its table among `dropped`.
+    marks: BTreeMap<(Marks, Epoch), BTreeSet<[u8; 16]>>,
+    dropped: BTreeSet<(Marks, Epoch)>,
+    /// Slots taken for new rows: free again if there is no commit.
+    taken: Vec<u32>,
+    /// Slots of deleted rows: free once there is a commit, since until then a power cut brings the row back.
+    freed: Vec<u32>,
+}
+
+impl<'a> Txn<'a> {
+    pub(super) fn new(store: &'a mut Store, view: View) -> Self {
+        Txn {
+            next_row: store.next_row,
+            store,
+            view,
+            rows: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            taken: Vec::new(),
+            freed: Vec::new(),
+        }
+    }
+
+    /// Puts a new row on `shelf`, under the spool key of `epoch`.
+    ///
+    /// `sealed` and `raw` together are its content; `raw` lies in the slab as it is.
+    ///
+    /// # Errors
+    /// `Full` or `NoKey`: nothing has changed and the transaction may go on. `Io`: the store is stopped.
+    pub fn put<R: CryptoRng>(
+        &mut self,
+        shelf: Shelf,
+        epoch: Epoch,
+        meta: &[u8],
+        sealed: &[u8],
+        raw: &[u8],
+        rng: &mut R,
+    ) -> Result<RowId, StoreError> {
+        let id = RowId(self.next_row);
+        let spool = self.store.keys.spool(epoch)?;
+        let key = Secret::filled(|bytes| rng.fill_bytes(bytes));
+        let content = seal_content(&key, sealed, raw, rng);
+        let slots = self.store.slab.take(content.len() / SLOT_LEN)?;
+        if let Err(error) = self.store.slab.write(&slots, &content) {
+            self.store.slab.give(slots);
+            self.store.stopped = !matches!(error, StoreError::Full);
+            return Err(error);
+        }
+        self.taken.extend_from_slice(&slots);
+        let (sealed_len, raw_len) = (sealed.len(), raw.len());
+        let record = Record { key, slots, sealed_len, raw_len, meta: Zeroizing::new(meta.to_vec()) };
+        self.rows.insert((shelf, id), Some(record.seal((shelf, id), epoch, spool, rng)));
+        self.next_row += 1;
+        Ok(id)
+    }
+
+    /// Replaces a row's meta and seals the row under the spool key of `epoch`. Its content is not touched.
+    ///
+    /// # Errors
+    /// `NoRow`, `NoKey`, `Damaged`, `Database`: nothing has changed.
+    pub fn set_meta<R: CryptoRng>(
+        &mut self,
+        shelf: Shelf,
+        id: RowId,
+        epoch: Epoch,
+        meta: &[u8],
+        rng: &mut R,
+    ) -> Result<(), StoreError> {
+        let at = (shelf, id);
+        let (_, mut record) = self.store.open_row(at, &self.row(at)?)?;
+        record.meta = Zeroizing::new(meta.to_vec());
+        let value = record.seal(at, epoch, self.store.keys.spool(epoch)?, rng);
+        self.rows.insert(at, Some(value));
+        Ok(())
+    }
+
+    /// Deletes a row and its content.
+    ///
+    /// # Errors
+    /// `NoRow`, `Damaged`, `Database`: nothing has changed.
+    pub fn delete(&mut self, shelf: Shelf, id: RowId) -> Result<(), StoreError> {
+        let at = (shelf, id);
+        let (_, record) = self.store.open_row(at, &self.row(at)?)?;
+        self.freed.extend(record.slots);
+        self.rows.insert(at, None);
+        Ok(())
+    }
+
+    /// The content of a row, as this transaction sees it.
+    ///
+    /// # Errors
+    /// `NoRow`, `Damaged`, `Io`, `Database`.
+    pub fn read(&self, shelf: Shelf, id: RowId) -> Result<Content, StoreError> {
+        let at = (shelf, id);
+        self.store.content(at, &self.row(at)?)
+    }
+
+    /// Sets a mark. False if it was set already, by this transaction or before.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn mark(&mut self, kind: Marks, epoch: Epoch, mark: [u8; 16]) -> Result<bool, StoreError> {
+        if self.marked(kind, epoch, &mark)? {
+            return Ok(false);
+        }
+        self.marks.entry((kind, epoch)).or_default().insert(mark);
+        Ok(true)
+    }
+
+    /// Whether a mark is set, as this transaction sees it.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn marked(&self, kind: Marks, epoch: Epoch, mark: &[u8; 16]) -> Result<bool, StoreError> {
+        let table = (kind, epoch);
+        if self.marks.get(&table).is_some_and(|marks| marks.contains(mark)) {
+            return Ok(true);
+        }
+        if self.dropped.contains(&table) || !self.store.marks.contains_key(&table) {
+            return Ok(false);
+        }
+        self.view.marked(kind, epoch, mark)
+    }
+
+    /// Forgets all marks of one kind and epoch.
+    pub fn drop_marks(&mut self, kind: Marks, epoch: Epoch) {
+        self.marks.remove(&(kind, epoch));
+        self.dropped.insert((kind, epoch));
+    }
+
+    /// Makes all changes durable at once: they are on disk when this returns.
+    ///
+    /// # Errors
+    /// `Full`, `Io`, `Database`: nothing may be acknowledged, and the store is stopped. Opened anew, it has either all
+    /// of the changes or none.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        if self.store.stopped {
+            return Err(StoreError::Stopped);
+        }
+        if self.rows.is_empty() && self.marks.is_empty() && self.dropped.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.write() {
+            self.store.stopped = true;
+            return Err(error);
+        }
+        self.store.next_row = self.next_row;
+        self.taken.clear();
+        self.store.slab.give(self.freed.drain(..));
+        for table in &self.dropped {
+            self.store.marks.remove(table);
+        }
+        for (table, marks) in &self.marks {
+            *self.store.marks.entry(*table).or_default() += marks.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn row(&self, at: (Shelf, RowId)) -> Result<Vec<u8>, StoreError> {
+        let value = match self.rows.get(&at) {
+            Some(changed) => changed.clone(),
+            None => self.view.row(at.0, at.1)?,
+        };
+        value.ok_or(StoreError::NoRow(at.0, at.1))
+    }
+
+    fn write(&self) -> Result<(), StoreError> {
+        if !self.taken.is_empty() {
+            self.store.slab.sync()?;
+        }
+        let mut txn = self.store.db.begin_write().map_err(database)?;
+        txn.set_durability(Durability::Immediate).map_err(database)?;
+        self.write_rows(&txn)?;
+        self.write_marks(&txn)?;
+        txn.commit().map_err(database)
+    }
+
+    fn write_rows(&self, txn: &redb::WriteTransaction) -> Result<(), StoreError> {
+        if self.next_row != self.store.next_row {
+            let mut table = txn.open_table(schema::META).map_err(database)?;
+            table.insert(schema::META_NEXT_ROW, self.next_row).map_err(database)?;
+        }
+        for shelf in schema::SHELVES {
+            let changes = self.rows.range((shelf, RowId(0))..=(shelf, RowId(u64::MAX)));
+            let mut changes = changes.peekable();
+            if changes.peek().is_none() {
+                continue;
+            }
+            let mut table = txn.open_table(shelf.table()).map_err(database)?;
+            for ((_, id), value) in changes {
+                match value {
+                    Some(value) => table.insert(id.0, value.as_slice()),
+                    None => table.remove(id.0),
+                }
+                .map_err(database)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_marks(&self, txn: &redb::WriteTransaction) -> Result<(), StoreError> {
+        for (kind, epoch) in &self.dropped {
+            let name = schema::marks_name(*kind, *epoch);
+            txn.delete_table(schema::MarkTable::new(&name)).map_err(database)?;
+        }
+        for ((kind, epoch), marks) in &self.marks {
+            let name = schema::marks_name(*kind, *epoch);
+            let mut table = txn.open_table(schema::MarkTable::new(&name)).map_err(database)?;
+            for mark in marks {
+                table.insert(mark, ()).map_err(database)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Txn<'_> {
+    fn drop(&mut self) {
+        self.store.slab.give(self.taken.drain(..));
+    }
+}
+
+/// Content as it lies in the slab: seal ‖ sealed part, padded so that whole slots are filled, ‖ raw part. Padding
+/// inside the seal hides how long a mail is, and a write of whole pages never has to read one first.
+fn seal_content<R: CryptoRng>(key: &Secret<32>, sealed: &[u8], raw: &[u8], rng: &mut R) -> Vec<u8> {
+    if sealed.is_empty() && raw.is_empty() {
+        return Vec::new();
+    }
+    let total = (SEAL_LEN + sealed.len() + raw.len()).next_multiple_of(SLOT_LEN);
+    let mut text = Vec::with_capacity(total);
+    text.extend_from_slice(sealed);
+    text.resize(total - SEAL_LEN - raw.len(), 0);
+    let seal = seal::seal(key.expose(), &mut text, rng);
+    [&seal[..], &text, raw].concat()
+}
