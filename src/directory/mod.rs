@@ -1,1 +1,16 @@
-//! Who is in the network: signed descriptors, and the one signed document of them.
+//! Who is in the network: signed descriptors, and the one signed document of them (docs/spec-directory.md).
+
+mod address;
+mod descriptor;
+mod document;
+mod identity;
+mod lines;
+mod params;
+pub mod units;
+
+pub use address::{BadNodeAddress, NodeAddress};
+pub use descriptor::{Descriptor, Domains, ExitPolicy, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_name};
+pub use document::{Authority, Candidate, Contents, Document, Rejected, Shared, Trust, VALID_EPOCHS};
+pub use identity::{Identity, IdentityKey, Signature};
+pub use lines::{Malformed, Wrong};
+pub use params::{BadParams, Params, Strategy};

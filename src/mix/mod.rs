@@ -1,1 +1,10 @@
-//! Mixing: how long to hold a packet and which way to send it.
+//! Mixing: how long to hold a packet, which way to send it and under which key.
+
+pub mod delay;
+pub mod epoch;
+mod random;
+pub mod retry;
+pub mod route;
+pub mod schedule;
+
+pub use epoch::key_epoch;
