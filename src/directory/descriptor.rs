@@ -68,7 +68,7 @@ impl ExitPolicy {
 pub struct Descriptor {
     /// For people: 1 to 32 of `a-z`, `0-9`, `-`.
     pub name: String,
-    /// Higher than that of every earlier descriptor of this node.
+    /// Higher than that of every earlier descriptor of this node; below 2⁶³.
     pub sequence: u64,
     /// Who it is.
     pub identity: Identity,
@@ -263,4 +263,200 @@ fn read_mix_keys(lines: &mut Lines<'_>) -> Result<BTreeMap<Epoch, PublicKey>, Ma
         };
     }
     if keys.is_empty() { Err(lines.expected("mix-keys")) } else { Ok(keys) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{EPOCH, descriptor, key, signed};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(change: impl FnOnce(&mut Descriptor)) -> Wrong {
+        let mut changed = descriptor(1);
+        change(&mut changed);
+        changed.sign(&key(1)).unwrap_err().why
+    }
+
+    /// The text of a descriptor with `find` replaced, signed again: only the grammar can refuse it.
+    fn refused_text(find: &str, replace: &str) -> Malformed {
+        let text = descriptor(1).unsigned_text();
+        let changed = text.replacen(find, replace, 1);
+        assert_ne!(changed, text, "{find} is not in the text");
+        let signature = key(1).sign(changed.as_bytes());
+        Signed::parse(&with_signature(changed, &signature)).unwrap_err()
+    }
+
+    #[test]
+    fn a_descriptor_is_read_back_as_it_was_signed() {
+        let mut full = descriptor(1);
+        full.family = Some("kin".into());
+        full.exit =
+            Some(ExitPolicy { domains: Domains::Only(vec!["a.example".into(), "b.example".into()]), max_size: 3 });
+        let mut entry_only = descriptor(2);
+        (entry_only.mix, entry_only.exit, entry_only.contact) = (false, None, None);
+        for (n, descriptor) in [(1, full), (2, entry_only)] {
+            let signed = signed(descriptor.clone(), n);
+            assert_eq!(signed.descriptor(), &descriptor);
+            assert_eq!(Signed::parse(&signed.to_text()), Ok(signed));
+        }
+    }
+
+    #[test]
+    fn any_toml_reader_can_read_a_descriptor() {
+        let toml: toml::Table = signed(descriptor(1), 1).to_text().parse().unwrap();
+        let node = &toml["node"][0];
+        assert_eq!(node["name"].as_str(), Some("node-1"));
+        assert_eq!(node["exit"]["max-size"].as_str(), Some("2M"));
+        assert_eq!(node["mix-keys"][EPOCH.to_string()].as_str().map(str::len), Some(1624));
+    }
+
+    #[test]
+    fn a_field_that_breaks_its_rule_is_not_signed() {
+        for name in ["", "Kvara", "a b", "kvära", &"a".repeat(33)] {
+            assert_eq!(refused(|d| d.name = name.into()), Wrong::Value("name"), "{name}");
+            assert_eq!(refused(|d| d.family = Some(name.into())), Wrong::Value("family"), "{name}");
+        }
+        for contact in ["", "a\nb", "a\"b", "a\\b", "ä", "\u{1b}[2J", &"a".repeat(129)] {
+            assert_eq!(refused_value(contact), Some("contact"), "{contact}");
+        }
+        assert_eq!(refused(|d| d.version = String::new()), Wrong::Value("version"));
+        assert_eq!(refused(|d| d.exit.as_mut().unwrap().domains = Domains::Only(vec![])), Wrong::Value("exit.domains"));
+        assert_eq!(refused(|d| d.mix_keys.clear()), Wrong::Expected("mix-keys"));
+    }
+
+    fn refused_value(contact: &str) -> Option<&'static str> {
+        match refused(|d| d.contact = Some(contact.into())) {
+            Wrong::Value(key) | Wrong::Expected(key) => Some(if key == "version" { "contact" } else { key }),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn mix_keys_are_an_unbroken_run_of_sixteen_at_most() {
+        let one = descriptor(1).mix_keys[&EPOCH].clone();
+        let run = |n| move |d: &mut Descriptor| d.mix_keys = (0..n).map(|i| (EPOCH.plus(i), one.clone())).collect();
+        let mut sixteen = descriptor(1);
+        run.clone()(16)(&mut sixteen);
+        assert!(sixteen.sign(&key(1)).is_ok());
+        assert_eq!(refused(run(17)), Wrong::MixKey);
+        assert_eq!(refused(|d| drop(d.mix_keys.insert(EPOCH.plus(2), d.mix_keys[&EPOCH].clone()))), Wrong::MixKey);
+    }
+
+    #[test]
+    fn a_mix_key_that_fips_203_refuses_is_refused() {
+        let good = base64(descriptor(1).mix_keys[&EPOCH].as_bytes());
+        // The first 12-bit number becomes 4,095, which is not below 3,329.
+        let bad = format!("//8{}", &good[3..]);
+        assert_eq!(refused_text(&good, &bad).why, Wrong::MixKey);
+        assert_eq!(refused_text(&good, &good[..1620]).why, Wrong::MixKey, "too short");
+    }
+
+    #[test]
+    fn text_written_in_another_way_is_refused() {
+        use Wrong::{Expected, Value};
+        for (find, replace, line, why) in [
+            ("[[node]]", "[node]", 1, Expected("[[node]]")),
+            ("[[node]]\n", "\n[[node]]\n", 1, Expected("[[node]]")),
+            ("sequence", "colour = 1\nsequence", 3, Expected("sequence")),
+            ("name = \"node-1\"\n", "name = \"node-1\"\nname = \"node-1\"\n", 3, Expected("sequence")),
+            ("sequence = 1\n", "", 3, Expected("sequence")),
+            ("sequence = 1", "sequence = 01", 3, Value("sequence")),
+            ("sequence = 1", "sequence = +1", 3, Value("sequence")),
+            ("sequence = 1", "sequence=1", 3, Expected("sequence")),
+            ("sequence = 1", "sequence = 1 # one", 3, Value("sequence")),
+            ("sequence = 1", "sequence = 9223372036854775808", 3, Value("sequence")),
+            ("\"node-1\"", "'node-1'", 2, Value("name")),
+            ("\n", "\r\n", 1, Expected("[[node]]")),
+            ("\"127.0.0.1:7001\"", "\"127.0.0.1:07001\"", 6, Value("address")),
+            ("[\"mix\", \"exit\"]", "[\"exit\", \"mix\"]", 9, Value("roles")),
+            ("[\"mix\", \"exit\"]", "[\"mix\",\"exit\"]", 9, Value("roles")),
+            ("[\"mix\", \"exit\"]", "[\"mix\"]", 10, Expected("mix-keys")),
+            ("exit.domains = \"all\"", "exit.domains = [\"b.c\", \"a.c\"]", 10, Value("exit.domains")),
+            ("exit.domains = \"all\"", "exit.domains = [\"a.c\", \"a.c\"]", 10, Value("exit.domains")),
+            ("exit.domains = \"all\"", "exit.domains = [\"A.c\"]", 10, Value("exit.domains")),
+            ("\"2M\"", "\"2048K\"", 11, Value("exit.max-size")),
+            ("mix-keys.20000", "mix-keys.020000", 12, Value("mix-keys")),
+        ] {
+            assert_eq!(refused_text(find, replace), Malformed { line, why }, "{replace}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_descriptor_or_makes_it_too_long_is_refused() {
+        let text = signed(descriptor(1), 1).to_text();
+        assert_eq!(Signed::parse(&format!("{text}\n")).unwrap_err().why, Wrong::Expected("the end"));
+        assert_eq!(Signed::parse(&format!("{text}x")).unwrap_err().why, Wrong::Expected("the end"));
+        assert_eq!(Signed::parse(&"x".repeat(MAX_LEN + 1)).unwrap_err().why, Wrong::TooLong);
+        assert_eq!(Signed::parse(text.trim_end()).unwrap_err().why, Wrong::Expected("own-signature"));
+    }
+
+    #[test]
+    fn another_nodes_signature_does_not_hold() {
+        let text = descriptor(1).unsigned_text();
+        let signature = key(2).sign(text.as_bytes());
+        assert_eq!(Signed::parse(&with_signature(text, &signature)).unwrap_err().why, Wrong::OwnSignature);
+    }
+
+    #[test]
+    fn an_exit_takes_what_its_policy_says() {
+        let some = ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 100 };
+        let all = ExitPolicy { domains: Domains::All, max_size: 100 };
+        for (address, size, by_some, by_all) in [
+            ("a@example.com", 100, true, true),
+            ("a@EXAMPLE.com", 100, true, true),
+            ("a@mail.example.com", 100, true, true),
+            ("a@badexample.com", 100, false, true),
+            ("a@example.org", 100, false, true),
+            ("a@example.com", 101, false, false),
+        ] {
+            let address = Address::parse(address).unwrap();
+            assert_eq!((some.takes(&address, size), all.takes(&address, size)), (by_some, by_all), "{address}");
+        }
+    }
+
+    prop_compose! {
+        fn any_descriptor()(
+            name in "[a-z0-9-]{1,32}", sequence in 0..=i64::MAX.unsigned_abs(), link_key: [u8; 32], port in 1_u16.., mix: bool,
+            family in proptest::option::of("[a-z0-9-]{1,32}"),
+            contact in proptest::option::of("[ !#-\\[\\]-~]{1,128}"),
+            domains in proptest::collection::btree_set("[a-z0-9]{1,9}\\.[a-z]{2,9}", 0..9),
+            max_size in proptest::option::of(0_u64..), epochs in 1_u64..17,
+        ) -> Descriptor {
+            let domains = if domains.is_empty() { Domains::All } else { Domains::Only(domains.into_iter().collect()) };
+            let base = descriptor(1);
+            Descriptor {
+                name, sequence, link_key, family, contact, mix,
+                address: NodeAddress::parse(&format!("mix.example.org:{port}")).unwrap(),
+                exit: max_size.map(|max_size| ExitPolicy { domains, max_size }),
+                mix_keys: (0..epochs).map(|i| (EPOCH.plus(i), base.mix_keys[&EPOCH].clone())).collect(),
+                ..base
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_descriptor_is_read_back(descriptor in any_descriptor()) {
+            let signed = descriptor.clone().sign(&key(1)).unwrap();
+            let text = signed.to_text();
+            prop_assert_eq!(signed.descriptor(), &descriptor);
+            prop_assert_eq!(Signed::parse(&text).unwrap().to_text(), text.clone());
+            prop_assert!(text.parse::<toml::Table>().is_ok());
+        }
+
+        #[test]
+        fn a_changed_byte_is_noticed(at: proptest::sample::Index, xor in 1_u8..128) {
+            let mut bytes = signed(descriptor(1), 1).to_text().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= xor;
+            prop_assert!(String::from_utf8(bytes).map_or(true, |text| Signed::parse(&text).is_err()));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(\\[\\[node\\]\\]\n)?(name = \"\\PC*\"\n)?\\PC*\n*\\PC*") {
+            let _ = Signed::parse(&text);
+        }
+    }
 }

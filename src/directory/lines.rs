@@ -144,9 +144,9 @@ impl<'a> Lines<'a> {
         self.value(key, |value| parse(unquote(value)?))
     }
 
-    /// `key = 17`.
+    /// `key = 17`; no more than any TOML reader takes, 2⁶³ − 1.
     pub(super) fn number(&mut self, key: &'static str) -> Result<u64, Malformed> {
-        self.value(key, units::parse_number)
+        self.value(key, |value| units::parse_number(value).filter(|n| i64::try_from(*n).is_ok()))
     }
 
     /// Whether there is a `key = true`; `false` is never written.

@@ -3,6 +3,8 @@
 mod address;
 mod descriptor;
 mod document;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod identity;
 mod lines;
 mod params;

@@ -82,3 +82,141 @@ fn is_usable(document: &Document, me: &NodeId, exit: &NodeId) -> bool {
 fn are_kin(one: &Descriptor, other: &Descriptor) -> bool {
     one.family.is_some() && one.family == other.family
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::tests::{chi_squared, rng};
+    use super::*;
+    use crate::directory::fixture::{contents, descriptor, document, key};
+    use crate::directory::{Domains, ExitPolicy};
+    use std::collections::BTreeSet;
+
+    fn id(n: u8) -> NodeId {
+        key(n).node_id()
+    }
+
+    /// A node that is a mix and nothing else, of this family.
+    fn mix(n: u8, family: Option<&str>) -> (u8, Descriptor) {
+        (n, Descriptor { exit: None, family: family.map(str::to_owned), ..descriptor(n) })
+    }
+
+    fn exit_node(n: u8) -> (u8, Descriptor) {
+        (n, Descriptor { mix: false, ..descriptor(n) })
+    }
+
+    #[test]
+    fn exits_are_those_whose_policy_takes_the_mail() {
+        let mut picky = descriptor(2);
+        picky.exit = Some(ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 10 });
+        let document = document([mix(1, None), (2, picky), exit_node(3)]);
+        let exits = |address, size| -> BTreeSet<_> {
+            exits_for(&document, &Address::parse(address).unwrap(), size).into_iter().collect()
+        };
+        assert_eq!(exits("a@example.com", 10), [id(2), id(3)].into());
+        assert_eq!(exits("a@example.com", 11), [id(3)].into());
+        assert_eq!(exits("a@example.org", 10), [id(3)].into());
+        assert_eq!(exits("a@example.org", 3 << 20), [].into());
+    }
+
+    #[test]
+    fn a_path_has_distinct_mixes_in_front_of_the_exit_and_never_ourselves() {
+        let document = document((1..=6).map(|n| (n, descriptor(n))));
+        let mut rng = rng(20);
+        for _ in 0..1000 {
+            let path = path(&document, &id(1), &id(2), &mut rng).unwrap();
+            assert_eq!(path.len(), 3);
+            assert_eq!(path[2], id(2));
+            assert!(!path.contains(&id(1)));
+            assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 3);
+        }
+    }
+
+    #[test]
+    fn who_is_no_mix_stands_only_at_the_end() {
+        let document = document([mix(1, None), mix(2, None), exit_node(3), exit_node(4)]);
+        let mut rng = rng(21);
+        for _ in 0..100 {
+            let path = path(&document, &id(9), &id(3), &mut rng).unwrap();
+            assert_eq!(path[..2].iter().collect::<BTreeSet<_>>(), [&id(1), &id(2)].into());
+        }
+        assert_eq!(path(&document, &id(9), &id(1), &mut rng), Err(NotEnoughNodes), "node 1 is no exit");
+        assert_eq!(path(&document, &id(9), &id(8), &mut rng), Err(NotEnoughNodes), "node 8 is not there");
+        assert_eq!(path(&document, &id(3), &id(3), &mut rng), Err(NotEnoughNodes), "never ourselves");
+    }
+
+    #[test]
+    fn every_pair_of_mixes_is_equally_likely_in_either_order() {
+        let document = document([mix(1, None), mix(2, None), mix(3, None), mix(4, None), exit_node(5)]);
+        let mut rng = rng(22);
+        let mut counts = [0; 12];
+        let pairs: Vec<_> =
+            (1..=4).flat_map(|a| (1..=4).filter(move |b| *b != a).map(move |b| [id(a), id(b)])).collect();
+        for _ in 0..24_000 {
+            let path = path(&document, &id(9), &id(5), &mut rng).unwrap();
+            counts[pairs.iter().position(|pair| path.starts_with(pair)).unwrap()] += 1;
+        }
+        // 11 degrees of freedom: above 31.26 once in 1,000 seeds.
+        assert!(chi_squared(&counts) < 31.26, "{counts:?}");
+    }
+
+    #[test]
+    fn two_of_one_family_never_share_a_path_with_each_other_or_with_us() {
+        let kin = Some("kin");
+        let document = document([mix(1, kin), mix(2, kin), mix(3, kin), mix(4, None), exit_node(5), mix(6, None)]);
+        let mut rng = rng(23);
+        for _ in 0..500 {
+            let path = path(&document, &id(9), &id(5), &mut rng).unwrap();
+            assert!(path.iter().filter(|hop| [id(1), id(2), id(3)].contains(hop)).count() < 2);
+        }
+        let from_kin: BTreeSet<_> = (0..100).flat_map(|_| path(&document, &id(1), &id(5), &mut rng).unwrap()).collect();
+        assert_eq!(from_kin, [id(4), id(5), id(6)].into());
+    }
+
+    #[test]
+    fn an_exit_of_our_family_or_with_too_few_mixes_beside_it_is_not_chosen() {
+        let kin = |n| (n, Descriptor { family: Some("kin".into()), ..descriptor(n) });
+        let document = document([kin(1), kin(2), mix(3, None), mix(4, None), exit_node(5)]);
+        let exits = [id(1), id(2), id(5)];
+        let mut rng = rng(24);
+        for _ in 0..50 {
+            assert_eq!(exit(&document, &id(1), &exits, &mut rng), Ok(id(5)));
+        }
+        assert_eq!(exit(&document, &id(1), &[id(1), id(2)], &mut rng), Err(NotEnoughNodes));
+        assert_eq!(path(&document, &id(1), &id(2), &mut rng), Err(NotEnoughNodes));
+        // From mix 3 to exit 1 only mix 4 is left: exit 1's kin can't stand on that path.
+        assert_eq!(exit(&document, &id(3), &[id(1)], &mut rng), Err(NotEnoughNodes));
+    }
+
+    #[test]
+    fn exits_are_equally_likely() {
+        let document = document((1..=5).map(|n| (n, descriptor(n))));
+        let exits: Vec<_> = (1..=4).map(id).collect();
+        let mut rng = rng(25);
+        let mut counts = [0; 4];
+        for _ in 0..8000 {
+            let exit = exit(&document, &id(5), &exits, &mut rng).unwrap();
+            counts[exits.iter().position(|id| *id == exit).unwrap()] += 1;
+        }
+        // 3 degrees of freedom: above 16.27 once in 1,000 seeds.
+        assert!(chi_squared(&counts) < 16.27, "{counts:?}");
+    }
+
+    #[test]
+    fn the_network_says_how_many_hops() {
+        for hops in 1..=4 {
+            let mut contents = contents(1, 1, (1..=6).map(|n| (n, descriptor(n))));
+            contents.params.hops = hops;
+            let text = crate::directory::fixture::signed_text(&contents, [101]);
+            let trust = crate::directory::fixture::trust(1, 1);
+            let document = Document::verify(&text, &trust, crate::directory::fixture::at(1), None).unwrap();
+            assert_eq!(path(&document, &id(1), &id(2), &mut rng(26)).unwrap().len(), usize::from(hops));
+        }
+    }
+
+    #[test]
+    fn three_nodes_are_too_few_for_one_of_them_to_send_but_enough_for_an_entry() {
+        let document = document((1..=3).map(|n| (n, descriptor(n))));
+        assert_eq!(path(&document, &id(1), &id(2), &mut rng(27)), Err(NotEnoughNodes));
+        assert!(path(&document, &id(9), &id(2), &mut rng(27)).is_ok());
+    }
+}
