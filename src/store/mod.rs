@@ -25,16 +25,18 @@ use disk::Backing;
 use keys::KeyFile;
 use rand_core::CryptoRng;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableHandle};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableHandle};
 use schema::{Record, damaged};
 use slab::Slab;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
+
+const DB_FILE: &str = "store.redb";
 
 /// What redb may hold in memory; its own default is 1 GiB.
 const CACHE_LEN: usize = 32 << 20;
@@ -143,7 +145,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// redb refused.
-    #[error("store.redb: {0}")]
+    #[error("{DB_FILE}: {0}")]
     Database(Box<redb::Error>),
 }
 
@@ -166,16 +168,16 @@ impl Store {
     /// `Locked`, `Access`, `Newer`, `Damaged`; `NoKey` if a row's key is gone; `Io` and `Database`.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         check_mode(dir, 0o700)?;
-        let path = dir.join("store.redb");
-        let db_file = open_file(&path)?;
-        // Its lock comes first: until it is held, the other files may be in use.
-        let backend = FileBackend::new(db_file.try_clone().map_err(io_error("store.redb"))?);
-        let db = backend.and_then(|backend| builder().create_with_backend(backend));
-        let db = db.map_err(|error| opening(&path, error))?;
-        let slab = Backing::File(open_file(&dir.join("slab"))?);
-        let keys = Backing::File(open_file(&dir.join(keys::FILE))?);
+        let slab = open_file(&dir.join("slab"))?;
+        // redb locks its file too, but only once it is made; until somebody holds this, all of them may be in use.
+        slab.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::Locked(dir.to_owned()),
+            TryLockError::Error(error) => io_error("slab")(error),
+        })?;
+        let db = open_file(&dir.join(DB_FILE))?;
+        let keys = open_file(&dir.join(keys::FILE))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(&dir.to_string_lossy()))?;
-        Self::assemble(db, Backing::File(db_file), slab, keys)
+        Self::assemble(Backing::File(db), Backing::File(slab), Backing::File(keys))
     }
 
     /// Opens the store on a disk in memory.
@@ -183,9 +185,8 @@ impl Store {
     /// # Errors
     /// As `open`; there is no lock.
     pub fn on(disk: &MemoryDisk) -> Result<Self, StoreError> {
-        let db = builder().create_with_backend(disk.db.clone()).map_err(database)?;
-        let memory = |file: &disk::MemoryFile| Backing::Memory(file.clone());
-        Self::assemble(db, memory(&disk.db), memory(&disk.slab), memory(&disk.keys))
+        let file = |file: &disk::MemoryFile| Backing::Memory(file.clone());
+        Self::assemble(file(&disk.db), file(&disk.slab), file(&disk.keys))
     }
 
     /// Begins a transaction. One that is dropped without `commit` has changed nothing.
@@ -257,7 +258,7 @@ impl Store {
     /// # Errors
     /// `Io` if the operating system doesn't say.
     pub fn usage(&self) -> Result<Usage, StoreError> {
-        let db = self.db_file.len().map_err(io_error("store.redb"))?;
+        let db = self.db_file.len().map_err(io_error(DB_FILE))?;
         Ok(Usage {
             slots: self.slab.used(),
             slots_total: self.slab.total().into(),
@@ -265,7 +266,8 @@ impl Store {
         })
     }
 
-    fn assemble(db: Database, db_file: Backing, slab: Backing, keys: Backing) -> Result<Self, StoreError> {
+    fn assemble(db_file: Backing, slab: Backing, keys: Backing) -> Result<Self, StoreError> {
+        let db = open_database(&db_file, &keys)?;
         let fresh = is_fresh(&db)?;
         let keys = KeyFile::open(keys, fresh)?;
         let mut slab = Slab::open(slab)?;
@@ -332,10 +334,28 @@ impl View {
     }
 }
 
-fn builder() -> Builder {
+fn open_database(file: &Backing, keys: &Backing) -> Result<Database, StoreError> {
+    // redb writes its first bytes last: zeros there mean that the power went while it made the file, and it would
+    // refuse that for ever. The key file gets its first bytes only after that, so nothing can be lost.
+    let mut magic = [0; 9];
+    let half_made = keys.len().map_err(io_error(keys::FILE))? == 0
+        && match file.read(0, &mut magic) {
+            Ok(()) => magic == [0; 9],
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => true,
+            Err(error) => return Err(io_error(DB_FILE)(error)),
+        };
+    if half_made {
+        file.set_len(0).map_err(io_error(DB_FILE))?;
+    }
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_LEN);
-    builder
+    match file {
+        Backing::File(file) => {
+            let backend = file.try_clone().map_err(io_error(DB_FILE)).map(FileBackend::new)?.map_err(database)?;
+            builder.create_with_backend(backend).map_err(database)
+        }
+        Backing::Memory(file) => builder.create_with_backend(file.clone()).map_err(database),
+    }
 }
 
 /// Whether `db` is no store yet.
@@ -347,7 +367,7 @@ fn is_fresh(db: &Database) -> Result<bool, StoreError> {
     match meta(&txn, schema::META_FORMAT)? {
         schema::FORMAT => Ok(false),
         newer if newer > schema::FORMAT => Err(StoreError::Newer(newer)),
-        other => Err(StoreError::Damaged(format!("store.redb: there never was a format {other}"))),
+        other => Err(StoreError::Damaged(format!("{DB_FILE}: there never was a format {other}"))),
     }
 }
 
@@ -367,7 +387,7 @@ fn lay_out(db: &Database) -> Result<(), StoreError> {
 fn meta(txn: &ReadTransaction, name: &str) -> Result<u64, StoreError> {
     let table = txn.open_table(schema::META).map_err(database)?;
     let value = table.get(name).map_err(database)?;
-    value.map(|value| value.value()).ok_or_else(|| StoreError::Damaged(format!("store.redb: meta has no {name}")))
+    value.map(|value| value.value()).ok_or_else(|| StoreError::Damaged(format!("{DB_FILE}: meta has no {name}")))
 }
 
 /// Opens every row of `shelf` in turn.
@@ -415,13 +435,6 @@ fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn opening(path: &Path, error: DatabaseError) -> StoreError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::Locked(path.to_owned()),
-        other => database(other),
-    }
-}
-
 fn io_error(what: &str) -> impl FnOnce(io::Error) -> StoreError {
     move |source| match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full,
@@ -431,7 +444,7 @@ fn io_error(what: &str) -> impl FnOnce(io::Error) -> StoreError {
 
 fn database(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
-        redb::Error::Io(source) => io_error("store.redb")(source),
+        redb::Error::Io(source) => io_error(DB_FILE)(source),
         other => StoreError::Database(Box::new(other)),
     }
 }
