@@ -249,9 +249,12 @@ fn seal_content<R: CryptoRng>(key: &Secret<32>, sealed: &[u8], raw: &[u8], rng: 
         return Vec::new();
     }
     let total = (SEAL_LEN + sealed.len() + raw.len()).next_multiple_of(SLOT_LEN);
-    let mut text = Vec::with_capacity(total);
-    text.extend_from_slice(sealed);
-    text.resize(total - SEAL_LEN - raw.len(), 0);
-    let seal = seal::seal(key.expose(), &mut text, rng);
-    [&seal[..], &text, raw].concat()
+    let mut content = Vec::with_capacity(total);
+    content.extend_from_slice(&[0; SEAL_LEN]);
+    content.extend_from_slice(sealed);
+    content.resize(total - raw.len(), 0);
+    let (head, text) = content.split_at_mut(SEAL_LEN);
+    head.copy_from_slice(&seal::seal(key.expose(), text, rng));
+    content.extend_from_slice(raw);
+    content
 }
