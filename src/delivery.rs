@@ -173,3 +173,117 @@ fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
     frame.prefixed(body)?;
     Ok(frame.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn deliver() -> Deliver {
+        Deliver {
+            id: 0x0102_0304_0506_0708,
+            recipient: Address::parse("alice@example.com").unwrap(),
+            envelope_from: Some(Address::parse("anonymous@exit.example").unwrap()),
+            mail: b"Subject: x\r\n\r\nhi\r\n".to_vec(),
+        }
+    }
+
+    fn split(frame: &[u8]) -> ([u8; PREFIX_LEN], &[u8]) {
+        let (prefix, body) = frame.split_first_chunk().unwrap();
+        (*prefix, body)
+    }
+
+    proptest! {
+        #[test]
+        fn a_mail_is_read_as_it_was_written(
+            id in any::<u64>(),
+            null_sender in any::<bool>(),
+            mail in proptest::collection::vec(any::<u8>(), 0..2000),
+        ) {
+            let mut deliver = Deliver { id, mail, ..deliver() };
+            if null_sender {
+                deliver.envelope_from = None;
+            }
+            let frame = deliver.encode().unwrap();
+            let (prefix, body) = split(&frame);
+            prop_assert_eq!(Deliver::body_len(prefix, 2000), Ok(body.len()));
+            prop_assert_eq!(Deliver::decode(body, 2000), Ok(deliver));
+        }
+
+        #[test]
+        fn whatever_is_read_is_the_one_way_to_write_it(
+            bytes in proptest::collection::vec(any::<u8>(), 0..100),
+            at in any::<proptest::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let _ = Deliver::decode(&bytes, 100);
+            let _ = Outcome::decode(&bytes);
+            let frame = deliver().encode().unwrap();
+            let mut body = split(&frame).1.to_vec();
+            *at.get_mut(&mut body) = byte;
+            if let Ok(read) = Deliver::decode(&body, 100) {
+                let written = read.encode().unwrap();
+                prop_assert_eq!(split(&written).1, &body);
+            }
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_read_as_it_was_written() {
+        for disposition in [Disposition::Delivered, Disposition::Temporary, Disposition::Permanent] {
+            let outcome = Outcome { id: u64::MAX - 1, disposition };
+            let frame = outcome.encode();
+            let (prefix, body) = split(&frame);
+            assert_eq!(Outcome::body_len(prefix), Ok(body.len()));
+            assert_eq!(Outcome::decode(body), Ok(outcome));
+            assert_eq!(Disposition::from_class(disposition.class()), Some(disposition));
+        }
+        let golden = Outcome { id: 7, disposition: Disposition::Permanent }.encode();
+        assert_eq!(golden, [0, 0, 0, 11, 1, 2, 0, 0, 0, 0, 0, 0, 0, 7, 5]);
+    }
+
+    #[test]
+    fn a_mail_cut_anywhere_or_followed_by_anything_is_malformed() {
+        let frame = deliver().encode().unwrap();
+        let body = split(&frame).1;
+        for end in 0..body.len() {
+            assert_eq!(Deliver::decode(&body[..end], 100), Err(Malformed), "cut at {end}");
+        }
+        assert_eq!(Deliver::decode(&[body, b"x"].concat(), 100), Err(Malformed));
+    }
+
+    #[test]
+    fn a_mail_above_the_limit_is_refused_unread() {
+        let frame = Deliver { mail: vec![b'x'; 5000], ..deliver() }.encode().unwrap();
+        let (prefix, body) = split(&frame);
+        assert_eq!(Deliver::body_len(prefix, 5000), Ok(body.len()));
+        assert_eq!(Deliver::body_len(prefix, 4000), Err(Malformed));
+        assert_eq!(Deliver::decode(body, 4999), Err(Malformed));
+    }
+
+    #[test]
+    fn a_frame_of_another_version_type_or_class_is_malformed() {
+        let good = [1, 2, 0, 0, 0, 0, 0, 0, 0, 7, 2];
+        assert!(Outcome::decode(&good).is_ok());
+        for (at, byte, what) in [
+            (0, 2, "version 2"),
+            (1, 1, "a delivery"),
+            (1, 3, "an unknown type"),
+            (10, 3, "class 3"),
+            (10, 0, "class 0"),
+        ] {
+            let mut bad = good;
+            bad[at] = byte;
+            assert_eq!(Outcome::decode(&bad), Err(Malformed), "{what}");
+        }
+        assert_eq!(Outcome::decode(&good[..10]), Err(Malformed));
+        assert_eq!(Outcome::body_len([0, 0, 0, 10]), Err(Malformed));
+        assert_eq!(Outcome::body_len([0, 0, 0, 12]), Err(Malformed));
+        assert_eq!(Deliver::decode(&good, 100), Err(Malformed));
+    }
+
+    #[test]
+    fn a_mail_is_not_printed_by_debug() {
+        assert_eq!(format!("{:?}", deliver()), "Deliver(..)");
+    }
+}

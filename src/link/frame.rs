@@ -161,3 +161,95 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn packet(byte: u8) -> Box<[u8; PACKET_LEN]> {
+        let mut packet = Box::new([byte; PACKET_LEN]);
+        packet[HEADER_LEN] = byte.wrapping_add(1);
+        packet
+    }
+
+    #[test]
+    fn a_packet_is_two_messages_and_comes_out_whole() {
+        let mut incoming = Incoming::default();
+        for byte in [7, 200] {
+            let packet = packet(byte);
+            let (first, body) = messages(&packet);
+            assert_eq!((first[0], first[1], body[0]), (1, byte, byte + 1));
+            assert_eq!(incoming.expects(), FIRST_LEN + TAG_LEN);
+            assert_eq!(incoming.take(&first[..]), Ok(None));
+            assert_eq!(incoming.expects(), BODY_LEN + TAG_LEN);
+            assert_eq!(incoming.take(body), Ok(Some(packet)));
+        }
+    }
+
+    #[test]
+    fn a_message_of_another_length_or_type_is_malformed() {
+        let packet = packet(7);
+        let (first, body) = messages(&packet);
+        let mut other_type = first.clone();
+        other_type[0] = 2;
+        for bad in [&[][..], &first[1..], &first[..FIRST_LEN - 1], &other_type[..], body, &packet[..]] {
+            assert_eq!(Incoming::default().take(bad), Err(Malformed), "{} bytes first", bad.len());
+        }
+        for bad in [&[][..], &first[..], &body[1..], &[&body[..], &[0]].concat()] {
+            let mut incoming = Incoming::default();
+            incoming.take(&first[..]).unwrap();
+            assert_eq!(incoming.take(bad), Err(Malformed), "{} bytes second", bad.len());
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_the_length_that_must_come_next_and_no_other() {
+        assert_eq!(prefix(BODY_LEN + TAG_LEN), Ok([0xe4, 0x55]));
+        assert_eq!(prefix(65_536), Err(Malformed));
+        assert_eq!(check_prefix([0xe4, 0x55], BODY_LEN + TAG_LEN), Ok(()));
+        assert_eq!(check_prefix([0xe4, 0x54], BODY_LEN + TAG_LEN), Err(Malformed));
+        assert_eq!(check_prefix([0xe4, 0x56], BODY_LEN + TAG_LEN), Err(Malformed));
+    }
+
+    #[test]
+    fn an_answer_is_one_of_two_bytes() {
+        for answer in [Answer::DisposedOf, Answer::Busy] {
+            assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+        }
+        for bad in [&[][..], &[0], &[3], &[1, 1]] {
+            assert_eq!(Answer::decode(bad), Err(Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_hello_is_read_as_it_was_written_and_no_other_way() {
+        let hello = Hello { now: Time::from_secs(0x6800_0000), document: Some([0xab; 32]) };
+        let bytes = hello.encode();
+        let said = [&[0, 1, 0, 0, 0, 0, 0x68, 0, 0, 0][..], &[0xab; 32], &[0; 22]].concat();
+        assert_eq!(bytes[..], said);
+        assert_eq!(Hello::decode(&bytes), Ok(hello));
+        let new = Hello { document: None, ..hello };
+        assert_eq!(Hello::decode(&new.encode()), Ok(new));
+        for (at, byte, what) in [(1, 0, "version 0"), (1, 2, "version 2"), (42, 1, "a mark"), (63, 1, "a mark")] {
+            let mut bad = bytes;
+            bad[at] = byte;
+            assert_eq!(Hello::decode(&bad), Err(Malformed), "{what} at {at}");
+        }
+        assert_eq!(Hello::decode(&bytes[..63]), Err(Malformed));
+        assert_eq!(Hello::decode(&[&bytes[..], &[0]].concat()), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn random_messages_are_refused_without_a_panic(
+            messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..100), 0..5),
+        ) {
+            let mut incoming = Incoming::default();
+            for message in messages {
+                prop_assert_eq!(incoming.take(&message), Err(Malformed));
+                let _ = (Hello::decode(&message), Answer::decode(&message));
+            }
+        }
+    }
+}

@@ -159,3 +159,100 @@ impl Class {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::shards::{FRAGMENT_HEAD_LEN, SHARD_LEN};
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    fn rng(seed: u64) -> StdRng {
+        StdRng::seed_from_u64(seed)
+    }
+
+    #[test]
+    fn a_fragment_has_the_bytes_of_the_specification_and_fills_its_packet() {
+        let shard = [0xcd; SHARD_LEN];
+        let shape = Shape::new(2, 5, 100_000).unwrap();
+        let fragment = Payload::Fragment(Fragment { set: SetId([0xab; 16]), shape, index: 4, shard: &shard });
+        let bytes = fragment.encode(&mut rng(1));
+        let head = [&[1][..], &[0xab; 16], &[2, 5, 4, 0, 0x00, 0x01, 0x86, 0xa0]].concat();
+        assert_eq!(bytes.split_at(FRAGMENT_HEAD_LEN), (&head[..], &shard[..]));
+        assert_eq!(Payload::decode(&bytes), Ok(fragment));
+    }
+
+    #[test]
+    fn a_receipt_or_loop_has_the_bytes_of_the_specification_and_is_filled_with_random_ones() {
+        let receipt = Receipt { message: MessageId([0xab; 16]), status: Status::Held, class: Class::Temporary };
+        for (payload, want) in [
+            (Payload::Receipt(receipt), [&[2][..], &[0xab; 16], &[3, 4]].concat()),
+            (Payload::Loop([0xab; 32]), [&[4][..], &[0xab; 32]].concat()),
+        ] {
+            let (one, other) = (payload.encode(&mut rng(1)), payload.encode(&mut rng(2)));
+            let ((said, filled), (_, filled_otherwise)) = (one.split_at(want.len()), other.split_at(want.len()));
+            assert_eq!(said, want);
+            // Zeros, or the same bytes twice, would tell this payload from a shard.
+            assert!(filled.iter().filter(|&&byte| byte == 0).count() < 500);
+            assert!(filled.iter().zip(filled_otherwise).filter(|(a, b)| a == b).count() < 500);
+            assert_eq!(Payload::decode(&one), Ok(payload));
+        }
+    }
+
+    #[test]
+    fn every_status_and_class_is_read_as_it_was_written() {
+        for status in [Status::Accepted, Status::Refused, Status::GivenUp, Status::Held] {
+            for class in [Class::None, Class::Success, Class::Temporary, Class::Permanent] {
+                let receipt = Payload::Receipt(Receipt { message: MessageId([1; 16]), status, class });
+                assert_eq!(Payload::decode(&receipt.encode(&mut rng(1))), Ok(receipt));
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_outside_the_grammar_is_malformed() {
+        let shard = [0; SHARD_LEN];
+        let shape = Shape::new(2, 5, 100_000).unwrap();
+        let fragment = Payload::Fragment(Fragment { set: SetId([9; 16]), shape, index: 4, shard: &shard });
+        let receipt =
+            Payload::Receipt(Receipt { message: MessageId([9; 16]), status: Status::Accepted, class: Class::Success });
+        // Offset, the byte put there, and what is wrong then.
+        for (payload, at, byte, what) in [
+            (fragment, 0, 0x00, "kind 0"),
+            (fragment, 0, 0x03, "the reserved kind"),
+            (fragment, 0, 0x05, "an unknown kind"),
+            (fragment, 17, 1, "too few shards for the length"),
+            (fragment, 17, 3, "too many shards for the length"),
+            (fragment, 18, 1, "n below k"),
+            (fragment, 19, 5, "an index outside"),
+            (fragment, 20, 1, "a mark where zero must be"),
+            (fragment, 21, 1, "a length of 16 MiB"),
+            (receipt, 17, 4, "an unknown status"),
+            (receipt, 18, 1, "an unknown class"),
+            (receipt, 18, 3, "class 3"),
+        ] {
+            let mut bytes = payload.encode(&mut rng(1));
+            bytes[at] = byte;
+            assert_eq!(Payload::decode(&bytes), Err(Malformed), "{what}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_the_one_way_to_say_it(head in any::<[u8; 34]>(), kind in 0u8..6) {
+            let mut bytes = Box::new([0; PAYLOAD_LEN]);
+            bytes.iter_mut().zip(head).for_each(|(to, from)| *to = from);
+            bytes[0] = kind;
+            if let Ok(payload) = Payload::decode(&bytes) {
+                let said = match payload {
+                    Payload::Fragment(_) => PAYLOAD_LEN,
+                    Payload::Receipt(_) => 19,
+                    Payload::Loop(_) => 33,
+                };
+                let written = payload.encode(&mut rng(1));
+                prop_assert_eq!(written.split_at(said).0, bytes.split_at(said).0);
+            }
+        }
+    }
+}

@@ -129,3 +129,99 @@ fn reconstruct(shape: Shape, chosen: &[(u8, &Shard)]) -> Result<Vec<u8>, Malform
     let data = slots.into_iter().take(usize::from(shape.k)).collect::<Option<Vec<_>>>().ok_or(Malformed)?;
     Ok(data.concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes(length: usize) -> Vec<u8> {
+        (0..length).map(|n| u8::try_from(n * 31 % 251).unwrap()).collect()
+    }
+
+    fn indexed(shards: &[Shard]) -> Vec<(u8, &Shard)> {
+        (0..).zip(shards).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_k_shards_in_any_order_give_the_message_back(
+            length in 1..5 * SHARD_LEN,
+            spare in 0usize..5,
+            order in Just((0..10usize).collect::<Vec<_>>()).prop_shuffle(),
+            more in 0usize..3,
+        ) {
+            let message = bytes(length);
+            let (shape, shards) = split(&message, spare).unwrap();
+            prop_assert_eq!(shards.len(), usize::from(shape.n()));
+            let all = indexed(&shards);
+            let arrived: Vec<_> = order.iter().filter_map(|&at| all.get(at)).take(usize::from(shape.k()) + more).copied().collect();
+            prop_assert!(join(shape, &arrived) == Ok(message));
+            let (_, too_few) = arrived.split_at(arrived.len() + 1 - usize::from(shape.k()));
+            prop_assert_eq!(join(shape, too_few), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn data_shards_are_the_message_itself_and_zeros() {
+        for (length, k) in [(1, 1), (SHARD_LEN, 1), (SHARD_LEN + 1, 2), (3 * SHARD_LEN, 3)] {
+            let message = bytes(length);
+            let (shape, shards) = split(&message, 0).unwrap();
+            assert_eq!((shape.k(), shape.n()), (k, k), "{length} bytes");
+            let (said, padding) = shards.as_flattened().split_at(length);
+            assert_eq!(said, message);
+            assert!(padding.iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn the_most_shards_are_cut_and_joined_and_one_more_is_refused() {
+        let message = bytes(240 * SHARD_LEN);
+        let (shape, shards) = split(&message, 15).unwrap();
+        assert_eq!((shape.k(), shape.n()), (240, 255));
+        let arrived: Vec<_> = indexed(&shards).into_iter().skip(15).collect();
+        assert_eq!(join(shape, &arrived), Ok(message.clone()));
+        assert_eq!(split(&message, 16), Err(PackError::DoesNotFit));
+        assert_eq!(split(&message, usize::MAX), Err(PackError::DoesNotFit));
+        assert_eq!(split(&vec![1; 255 * SHARD_LEN + 1], 0), Err(PackError::DoesNotFit));
+        assert_eq!(split(&[], 0), Err(PackError::DoesNotFit));
+    }
+
+    #[test]
+    fn a_shape_that_does_not_fit_its_length_is_malformed() {
+        let one = u32::try_from(SHARD_LEN).unwrap();
+        assert!(Shape::new(2, 2, one + 1).is_ok());
+        for (k, n, length) in [
+            (0, 0, 0),
+            (0, 1, 0),
+            (1, 1, 0),
+            (1, 0, 1),
+            (2, 1, one + 1),
+            (1, 1, one + 1),
+            (2, 2, one),
+            (255, 255, u32::MAX),
+        ] {
+            assert_eq!(Shape::new(k, n, length), Err(Malformed), "{k} of {n}, {length} bytes");
+        }
+    }
+
+    #[test]
+    fn shards_that_do_not_belong_together_are_malformed() {
+        let (shape, shards) = split(&bytes(SHARD_LEN + 9), 1).unwrap();
+        let [a, b, c] = [&shards[0], &shards[1], &shards[2]];
+        assert!(join(shape, &[(2, c), (0, a)]).is_ok());
+        assert_eq!(join(shape, &[(0, a)]), Err(Malformed), "too few");
+        assert_eq!(join(shape, &[(0, a), (0, a)]), Err(Malformed), "one twice");
+        assert_eq!(join(shape, &[(0, a), (1, b), (1, b)]), Err(Malformed), "one twice among enough");
+        assert_eq!(join(shape, &[(0, a), (3, c)]), Err(Malformed), "an index outside");
+        assert_eq!(join(shape, &[(1, a), (0, b)]), Err(Malformed), "swapped: no zeros behind the end");
+        let mut marked = *b;
+        marked[SHARD_LEN - 1] = 1;
+        assert_eq!(join(shape, &[(0, a), (1, &marked)]), Err(Malformed), "a mark behind the end");
+        let mut damaged = *c;
+        damaged[SHARD_LEN - 1] ^= 1;
+        assert_eq!(join(shape, &[(0, a), (2, &damaged)]), Err(Malformed), "a mark behind the end, from a spare shard");
+    }
+}
