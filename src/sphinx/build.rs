@@ -141,3 +141,38 @@ fn filler(keys: &[HopKeys]) -> Vec<u8> {
 fn boxed<const N: usize>(parts: &[&[u8]]) -> Box<[u8; N]> {
     parts.concat().into_boxed_slice().try_into().expect("the parts' lengths sum up to N, by geometry")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphinx::testing::{TestPath, TestRng};
+
+    #[test]
+    fn a_path_too_short_too_long_or_with_other_delays_is_refused() {
+        let mut rng = TestRng::new(1);
+        let (path, payload) = (TestPath::new(MAX_HOPS + 1, &mut rng), rng.array());
+        let (hops, random) = (path.hops(), Randomness::draw(&mut rng));
+        let table = [
+            (0, 0, Err(BuildError::PathLength)),
+            (1, 0, Ok(())),
+            (1, 1, Err(BuildError::Delays)),
+            (3, 3, Err(BuildError::Delays)),
+            (5, 4, Ok(())),
+            (6, 5, Err(BuildError::PathLength)),
+        ];
+        for (n, delays, want) in table {
+            let built = build(&hops[..n], &[1; 6][..delays], Last::Drop, &payload, &random);
+            assert_eq!(built.map(|_| ()), want, "{n} hops, {delays} delays");
+        }
+    }
+
+    #[test]
+    fn drawn_randomness_is_all_drawn() {
+        let mut rng = TestRng::new(1);
+        let (a, b) = (Randomness::draw(&mut rng), Randomness::draw(&mut rng));
+        for (i, encaps) in a.encaps.iter().enumerate() {
+            assert!(!a.encaps[..i].contains(encaps) && !b.encaps.contains(encaps) && *encaps != [0; 64]);
+        }
+        assert!(a.fill.chunks(16).zip(b.fill.chunks(16)).all(|(a, b)| a != b));
+    }
+}

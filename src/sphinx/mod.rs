@@ -13,6 +13,8 @@ mod build;
 mod kdf;
 mod peel;
 mod slot;
+#[cfg(test)]
+mod testing;
 
 pub use build::{BuildError, Hop, Randomness, build};
 pub use kdf::BodyKey;

@@ -111,3 +111,153 @@ pub fn payload_of(body: &[u8; BODY_LEN]) -> Result<&[u8; PAYLOAD_LEN], PeelError
     let (tag, payload) = split::<BODY_TAG_LEN, PAYLOAD_LEN, BODY_LEN>(body);
     if bool::from(tag.ct_eq(&[0; BODY_TAG_LEN])) { Ok(payload) } else { Err(PeelError::BadBody) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphinx::testing::{TestPath, TestRng, delay, packet};
+    use crate::sphinx::{Last, Randomness, build, xwing};
+    use proptest::prelude::*;
+
+    fn refused(header: &[u8; HEADER_LEN], path: &TestPath) -> Option<PeelError> {
+        let (id, key) = &path.0[0];
+        open(header, key, id).err()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn a_packet_on_any_path_gives_each_hop_its_command_and_the_last_its_payload(
+            seed: u64, hops in 1_usize..=5, delays: [u32; 4], last: Option<u32>,
+        ) {
+            let mut rng = TestRng::new(seed);
+            let (path, payload) = (TestPath::new(hops, &mut rng), rng.array());
+            let (delays, random) = (&delays[..hops - 1], Randomness::draw(&mut rng));
+            let last = last.map_or(Last::Drop, |delay_ms| Last::Deliver { delay_ms });
+            let mut packet = build(&path.hops(), delays, last, &payload, &random).unwrap();
+            for (hop, &delay_ms) in delays.iter().enumerate() {
+                let next = path.0[hop + 1].0;
+                prop_assert_eq!(path.peel(hop, &mut packet), Command::Forward { next, delay_ms });
+                prop_assert_eq!(payload_of(packet.body()), Err(PeelError::BadBody));
+            }
+            prop_assert_eq!(path.peel(hops - 1, &mut packet), last.into());
+            prop_assert_eq!(payload_of(packet.body()), Ok(&*payload));
+        }
+    }
+
+    /// Attack 3. All 56,792 bits.
+    #[test]
+    fn any_changed_bit_of_the_header_is_a_bad_mac() {
+        let (path, packet, _) = packet(3, &mut TestRng::new(1));
+        let mut header = *packet.header();
+        assert_eq!(refused(&header, &path), None);
+        for at in 0..HEADER_LEN {
+            for bit in 0..8 {
+                header[at] ^= 1 << bit;
+                assert_eq!(refused(&header, &path), Some(PeelError::BadMac), "byte {at}, bit {bit}");
+                header[at] ^= 1 << bit;
+            }
+        }
+    }
+
+    /// Attack 2: whoever changes a body on its way sees no effect until the end, and there no trace of the payload.
+    #[test]
+    fn any_changed_bit_of_the_body_is_forwarded_and_refused_at_the_end() {
+        let (path, packet, payload) = packet(3, &mut TestRng::new(2));
+        let tag_bits = 0..8 * BODY_TAG_LEN;
+        let (every_997th, last_bit) = ((0..8 * BODY_LEN).step_by(997), 8 * BODY_LEN - 1);
+        for bit in tag_bits.chain(every_997th).chain([last_bit]) {
+            let mut packet = packet.clone();
+            packet.body_mut()[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(path.peel(0, &mut packet), Command::Forward { next: path.0[1].0, delay_ms: delay(0) });
+            assert_eq!(path.peel(1, &mut packet), Command::Forward { next: path.0[2].0, delay_ms: delay(1) });
+            assert_eq!(path.peel(2, &mut packet), Command::Deliver { delay_ms: delay(2) });
+            assert_eq!(payload_of(packet.body()), Err(PeelError::BadBody), "bit {bit}");
+            let found = packet.body()[BODY_TAG_LEN..].iter().zip(&*payload).filter(|(a, b)| a == b).count();
+            assert!(found < PAYLOAD_LEN / 128, "bit {bit}: {found} bytes of the payload");
+        }
+    }
+
+    #[test]
+    fn a_packet_for_another_node_or_key_is_a_bad_mac() {
+        let (path, packet, _) = packet(2, &mut TestRng::new(3));
+        let (header, (id, key), (other_id, other_key)) = (packet.header(), &path.0[0], &path.0[1]);
+        assert!(open(header, key, id).is_ok());
+        assert_eq!(open(header, other_key, id).err(), Some(PeelError::BadMac));
+        assert_eq!(open(header, key, other_id).err(), Some(PeelError::BadMac));
+    }
+
+    /// A sender who forces the X25519 half to zero would have a packet whose secret rests on ML-KEM alone.
+    #[test]
+    fn a_ciphertext_of_low_order_is_a_bad_mac_although_its_mac_holds() {
+        let mut rng = TestRng::new(4);
+        let path = TestPath::new(1, &mut rng);
+        let (id, key) = &path.0[0];
+        let (mut ct, _) = xwing::encapsulate(key.public(), &rng.array());
+        ct.last_chunk_mut::<32>().unwrap().fill(0);
+        let (keys, route) = (HopKeys::derive(&key.decapsulate(&ct).0, id), rng.array());
+        let forged = header(&ct, &route, &keys.mac(&ct, &route));
+        assert_eq!(open(&forged, key, id).err(), Some(PeelError::BadMac));
+    }
+
+    #[test]
+    fn a_replay_tag_is_the_packets_own_at_each_hop_and_no_change_of_it_opens() {
+        let (path, mut packet, _) = packet(5, &mut TestRng::new(5));
+        let mut tags = Vec::new();
+        for (hop, (id, key)) in path.0.iter().enumerate() {
+            let tag = open(packet.header(), key, id).unwrap().tag();
+            assert_eq!(open(packet.header(), key, id).unwrap().tag(), tag, "the same packet again");
+            assert!(!tags.contains(&tag));
+            tags.push(tag);
+            path.peel(hop, &mut packet);
+        }
+    }
+
+    /// What the last hop sees of its route, slot by slot, as counts of zero bytes.
+    fn zeros_seen_by_the_last_hop(hops: usize, rng: &mut TestRng) -> Vec<usize> {
+        let (path, mut packet, _) = packet(hops, rng);
+        (0..hops - 1).for_each(|hop| assert!(matches!(path.peel(hop, &mut packet), Command::Forward { .. })));
+        let (id, key) = &path.0[hops - 1];
+        let mut opened = open(packet.header(), key, id).unwrap();
+        opened.keys.crypt_route(&mut opened.window);
+        let slots = opened.window.chunks(SLOT_LEN).skip(1);
+        slots.map(|slot| slot.iter().filter(|byte| **byte == 0).count()).collect()
+    }
+
+    /// Attack 1 (Kuhn, Beck and Strufe 2020): zeros behind the last slot tell an exit how long the path was.
+    #[test]
+    fn the_last_hop_tells_a_path_of_two_hops_from_one_of_three_no_better_than_chance() {
+        const PACKETS: usize = 60;
+        let mut rng = TestRng::new(6);
+        let two: Vec<_> = (0..PACKETS).map(|_| zeros_seen_by_the_last_hop(2, &mut rng)).collect();
+        let three: Vec<_> = (0..PACKETS).map(|_| zeros_seen_by_the_last_hop(3, &mut rng)).collect();
+        for slot in 0..two[0].len() {
+            let mut all: Vec<usize> = two.iter().chain(&three).map(|zeros| zeros[slot]).collect();
+            all.sort_unstable();
+            assert!(all[2 * PACKETS - 1] < 20, "slot {slot}: {} zeros where 5 are expected", all[2 * PACKETS - 1]);
+
+            // The best guess there is from a count: above the median it is the longer path, or the shorter.
+            let median = all[PACKETS];
+            let right = two.iter().filter(|zeros| zeros[slot] < median).count()
+                + three.iter().filter(|zeros| zeros[slot] >= median).count();
+            let advantage = right.abs_diff(PACKETS);
+            assert!(advantage < PACKETS * 2 / 5, "slot {slot}: {right} of {} guesses are right", 2 * PACKETS);
+        }
+    }
+
+    /// Attack 15: there is one answer to each header that doesn't open, and nothing about it says what was wrong.
+    #[test]
+    fn all_that_is_wrong_with_a_header_gives_the_same_answer() {
+        let mut rng = TestRng::new(7);
+        let (path, packet, _) = packet(1, &mut rng);
+        let (version, noise) = (1, rng.array());
+        let mut other_version = *packet.header();
+        other_version[version] = 2;
+        let mut no_point = *packet.header();
+        no_point[AD_LEN + KEM_CT_LEN - 32..AD_LEN + KEM_CT_LEN].fill(0);
+        for header in [&other_version, &no_point, &noise, &[0; HEADER_LEN], &[0xff; HEADER_LEN]] {
+            assert_eq!(refused(header, &path), Some(PeelError::BadMac));
+        }
+    }
+}

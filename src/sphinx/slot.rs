@@ -103,3 +103,60 @@ fn fields(slot: &[u8; SLOT_LEN]) -> Result<(u8, u32, [u8; NodeId::LEN], Next), M
     r.finish()?;
     Ok(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn command() -> impl Strategy<Value = Command> {
+        prop_oneof![
+            any::<([u8; 32], u32)>().prop_map(|(id, delay_ms)| Command::Forward { next: NodeId(id), delay_ms }),
+            any::<u32>().prop_map(|delay_ms| Command::Deliver { delay_ms }),
+            any::<[u8; 32]>().prop_map(|id| Command::Reply { surb: SurbId(id) }),
+            Just(Command::Drop),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_slot_says_what_was_written(command in command(), mac: [u8; MAC_LEN], ct_byte: u8) {
+            let forwards = matches!(command, Command::Forward { .. });
+            let next = if forwards { Next { mac, ct: [ct_byte; KEM_CT_LEN] } } else { Next::ZERO };
+            let (read, read_next) = decode(&encode(command, &next)).unwrap();
+            prop_assert_eq!(read, command);
+            prop_assert_eq!(read_next.is_some(), forwards);
+            if let Some(read) = read_next {
+                prop_assert_eq!((read.mac, read.ct), (next.mac, next.ct));
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_not_in_the_table_is_refused() {
+        for code in (0..=u8::MAX).filter(|code| !(FORWARD..=DROP).contains(code)) {
+            let mut slot = encode(Command::Drop, &Next::ZERO);
+            slot[0] = code;
+            assert_eq!(decode(&slot).map(|_| ()), Err(PeelError::BadCommand), "command {code}");
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_zero_where_zero_must_be_is_refused() {
+        let table = [
+            (Command::Deliver { delay_ms: 7 }, 5..SLOT_LEN),
+            (Command::Reply { surb: SurbId([7; 32]) }, 1..5),
+            (Command::Reply { surb: SurbId([7; 32]) }, 37..SLOT_LEN),
+            (Command::Drop, 1..SLOT_LEN),
+        ];
+        for (command, zeros) in table {
+            for at in zeros {
+                let mut slot = encode(command, &Next::ZERO);
+                slot[at] ^= 0x80;
+                assert_eq!(decode(&slot).map(|_| ()), Err(PeelError::BadCommand), "{command:?}, byte {at}");
+            }
+        }
+    }
+}

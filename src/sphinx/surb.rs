@@ -96,3 +96,97 @@ impl Surb {
         Self { header: Box::new(*header), first: NodeId(*first), key: Secret::filled(|copy| *copy = *key) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphinx::geometry::MAX_HOPS;
+    use crate::sphinx::testing::{TestPath, TestRng, delay};
+    use proptest::prelude::*;
+
+    fn surb(hops: usize, rng: &mut TestRng) -> (TestPath, Surb, Record) {
+        let (path, id) = (TestPath::new(hops, rng), SurbId(*rng.array()));
+        let (key, random) = (Secret::take(&mut rng.array()), Randomness::draw(rng));
+        let delays: Vec<u32> = (0..hops - 1).map(delay).collect();
+        let (surb, record) = make(&path.hops(), &delays, id, key, &random).unwrap();
+        (path, surb, record)
+    }
+
+    /// A reply at its maker, and what each hop before it got.
+    fn carried(path: &TestPath, mut packet: Packet, record: &Record) -> (Packet, Vec<Packet>) {
+        let (mut seen, last) = (Vec::new(), path.0.len() - 1);
+        for hop in 0..last {
+            seen.push(packet.clone());
+            let next = path.0[hop + 1].0;
+            assert_eq!(path.peel(hop, &mut packet), Command::Forward { next, delay_ms: delay(hop) });
+        }
+        seen.push(packet.clone());
+        assert_eq!(path.peel(last, &mut packet), Command::Reply { surb: record.id });
+        (packet, seen)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn a_reply_on_any_path_reaches_the_surbs_maker(seed: u64, hops in 1_usize..=MAX_HOPS) {
+            let mut rng = TestRng::new(seed);
+            let (path, surb, record) = surb(hops, &mut rng);
+            let payload = rng.array();
+            let (first, packet) = Surb::from_bytes(surb.to_bytes().expose()).reply(&payload);
+            prop_assert_eq!(first, path.0[0].0);
+            let (mut packet, _) = carried(&path, packet, &record);
+            prop_assert_eq!(open(record, packet.body_mut()), Ok(&*payload));
+        }
+    }
+
+    #[test]
+    fn a_reply_that_was_changed_on_its_way_is_refused() {
+        let mut rng = TestRng::new(1);
+        for at in [0, 31, 32, BODY_LEN - 1] {
+            let (path, surb, record) = surb(3, &mut rng);
+            let (_, mut packet) = surb.reply(&rng.array());
+            packet.body_mut()[at] ^= 1;
+            let (mut packet, _) = carried(&path, packet, &record);
+            assert_eq!(open(record, packet.body_mut()), Err(PeelError::BadBody), "byte {at}");
+        }
+    }
+
+    /// Attack 7. The user knows the SURB and its payload. Were a hop key among that, it could follow the body through
+    /// that hop; were `k_s` all that keeps the body, it would know it anywhere.
+    #[test]
+    fn a_surbs_user_recognises_the_reply_at_no_later_hop() {
+        let mut rng = TestRng::new(2);
+        let (path, surb, record) = surb(4, &mut rng);
+        let (known, payload) = (surb.to_bytes(), rng.array());
+        for key in &record.body_keys {
+            let is_in_surb = |part: &[u8]| known.expose().windows(part.len()).any(|window| window == part);
+            assert!(!key.as_bytes().chunks(16).any(is_in_surb), "a part of a hop's body key is in the SURB");
+        }
+        let (at_maker, seen) = carried(&path, surb.reply(&payload).1, &record);
+        let user_key = BodyKey::of_surb(&record.key);
+        for (hop, later) in seen[1..].iter().chain([&at_maker]).enumerate() {
+            for (name, known) in
+                [("sent", seen[0].as_bytes().as_slice()), ("surb", known.expose()), ("payload", &*payload)]
+            {
+                let same = later.as_bytes().iter().zip(known).filter(|(a, b)| a == b).count();
+                assert!(same < known.len() / 64, "hop {hop}: {same} bytes are as in {name}");
+            }
+            for transform in [wide_block::encrypt, wide_block::decrypt] {
+                let mut body = Box::new(*later.body());
+                transform(&user_key, &mut body);
+                assert_eq!(payload_of(&body), Err(PeelError::BadBody), "hop {hop}");
+                let same = body[BODY_LEN - PAYLOAD_LEN..].iter().zip(&*payload).filter(|(a, b)| a == b).count();
+                assert!(same < PAYLOAD_LEN / 64, "hop {hop}: {same} bytes of the payload under the user's key");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (_, surb, record) = surb(1, &mut TestRng::new(3));
+        assert_eq!(format!("{surb:?}"), "Surb(..)");
+        let printed = format!("{record:?}");
+        assert!(printed.contains("Secret(..)") && printed.contains("BodyKey(Secret(..))"), "{printed}");
+    }
+}

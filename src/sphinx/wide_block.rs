@@ -50,3 +50,41 @@ fn halves<const N: usize>(block: &mut [u8; N]) -> (&mut [u8; LEFT_LEN], &mut [u8
     const { assert!(N > LEFT_LEN) };
     block.split_first_chunk_mut().expect("N > LEFT_LEN, asserted above")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphinx::geometry::BODY_LEN;
+    use crate::sphinx::testing::TestRng;
+
+    #[test]
+    fn a_block_is_decrypted_to_what_was_encrypted() {
+        let mut rng = TestRng::new(1);
+        let key = BodyKey::from_bytes(&rng.array());
+        let plain: Box<[u8; BODY_LEN]> = rng.array();
+        let mut block = plain.clone();
+        encrypt(&key, &mut block);
+        assert_ne!(block, plain);
+        decrypt(&key, &mut block);
+        assert_eq!(block, plain);
+    }
+
+    /// What makes tagging useless: whichever bit is changed, nothing of the block is left, front and end included.
+    #[test]
+    fn one_changed_bit_changes_all_of_the_block() {
+        let mut rng = TestRng::new(2);
+        let key = BodyKey::from_bytes(&rng.array());
+        let block: Box<[u8; BODY_LEN]> = rng.array();
+        let mut plain = block.clone();
+        decrypt(&key, &mut plain);
+        for at in [0, 31, 32, BODY_LEN / 2, BODY_LEN - 1] {
+            let mut changed = block.clone();
+            changed[at] ^= 1;
+            decrypt(&key, &mut changed);
+            for (part, (now, before)) in changed.chunks(32).zip(plain.chunks(32)).enumerate() {
+                let same = now.iter().zip(before).filter(|(a, b)| a == b).count();
+                assert!(same < 8, "byte {at} changed: {same} of 32 bytes are the same in part {part}");
+            }
+        }
+    }
+}

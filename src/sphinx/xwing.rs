@@ -175,3 +175,106 @@ fn x25519_base(scalar: &[u8; X25519_LEN]) -> [u8; X25519_LEN] {
 fn wipe(key: &mut MlKem768PrivateKey) {
     key.index_mut(0..).zeroize();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sphinx::testing::TestRng;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    /// The points of order 1, 2, 4 and 8 on the curve and its twist (RFC 7748, 6.1), and one that is not reduced.
+    const LOW_ORDER: [&str; 6] = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+
+    #[derive(Deserialize)]
+    struct Vector {
+        eseed: String,
+        ss: String,
+        sk: String,
+        pk: String,
+        ct: String,
+    }
+
+    fn unhex<const N: usize>(hex: &str) -> [u8; N] {
+        data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    fn ladder(scalar: [u8; 32], point: [u8; 32]) -> [u8; 32] {
+        MontgomeryPoint(point).mul_clamped(scalar).0
+    }
+
+    #[test]
+    fn the_vectors_of_the_draft_hold() {
+        let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../tests/vectors/xwing.json")).unwrap();
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let key = MixKey::from_seed(&Secret::take(&mut unhex(&vector.sk)));
+            assert_eq!(key.public().as_bytes(), &unhex(&vector.pk));
+            assert!(PublicKey::parse(key.public().as_bytes()).is_ok());
+
+            let (ct, sent) = encapsulate(key.public(), &unhex(&vector.eseed));
+            assert_eq!(ct, unhex(&vector.ct));
+            let (received, is_zero) = key.decapsulate(&ct);
+            assert_eq!((sent.expose(), received.expose()), (&unhex(&vector.ss), &unhex(&vector.ss)));
+            assert!(!bool::from(is_zero));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        // Half of these points are on the twist.
+        #[test]
+        fn x25519_through_edwards_gives_the_ladders_bytes(scalar: [u8; 32], point: [u8; 32]) {
+            prop_assert_eq!(*x25519_shared(&scalar, &point).0.expose(), ladder(scalar, point));
+            prop_assert_eq!(x25519_base(&scalar), ladder(scalar, curve25519_dalek::constants::X25519_BASEPOINT.0));
+        }
+    }
+
+    #[test]
+    fn a_point_of_low_order_gives_zero_and_is_no_public_key() {
+        let key = MixKey::from_seed(&Secret::filled(|seed| seed.fill(1)));
+        for point in LOW_ORDER.map(unhex::<32>) {
+            let (shared, is_zero) = x25519_shared(&[0x55; 32], &point);
+            assert!(bool::from(is_zero) && *shared.expose() == [0; 32], "{point:02x?}");
+
+            let mut public = *key.public().as_bytes();
+            *split_mut::<ML_KEM_PUBLIC_LEN, X25519_LEN, PUBLIC_KEY_LEN>(&mut public).1 = point;
+            assert_eq!(PublicKey::parse(&public), Err(BadKey), "{point:02x?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_fips_203_refuses_are_no_public_key() {
+        let good = *MixKey::from_seed(&Secret::filled(|seed| seed.fill(1))).public().as_bytes();
+        assert_eq!(PublicKey::parse(&good).unwrap().as_bytes(), &good);
+        assert_eq!(PublicKey::parse(&good[1..]), Err(BadKey), "too short");
+        assert_eq!(PublicKey::parse(&[good.as_slice(), &[0]].concat()), Err(BadKey), "too long");
+
+        // Coefficients are 12 bits and below 3,329; 0xfff is not.
+        for at in [0, 3 * 200, 1_149] {
+            let mut public = good;
+            public[at..at + 3].fill(0xff);
+            assert_eq!(PublicKey::parse(&public), Err(BadKey), "coefficient at byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_changed_ciphertext_gives_another_secret() {
+        let mut rng = TestRng::new(1);
+        let key = MixKey::from_seed(&Secret::take(&mut rng.array()));
+        let (ct, shared) = encapsulate(key.public(), &rng.array());
+        for at in [0, 959, 960, 1_087, 1_088, 1_119] {
+            let mut changed = ct;
+            changed[at] ^= 1;
+            assert_ne!(key.decapsulate(&changed).0, shared, "byte {at}");
+        }
+    }
+}
