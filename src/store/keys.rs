@@ -158,3 +158,64 @@ fn is_zero(bytes: &[u8]) -> bool {
 fn damaged(why: &str) -> StoreError {
     StoreError::Damaged(format!("{FILE}: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::id::Epoch;
+    use crate::store::Store;
+    use crate::store::tests::{private_dir, refusal, rng, store_with_a_packet};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    #[test]
+    fn a_key_file_that_is_wrong_is_refused_in_words() {
+        type Change = fn(&mut Vec<u8>);
+        let cases: [(Change, &str); 7] = [
+            (Vec::clear, "it is empty or gone, and the rows sealed with its keys can't be read"),
+            (|bytes| bytes.fill(0), "it is empty or gone, and the rows sealed with its keys can't be read"),
+            (|bytes| bytes.truncate(100), "it is cut off"),
+            (|bytes| bytes[23] = b'2', "it is no key file, or one of a newer fog"),
+            (|bytes| bytes.truncate(200), "the record at byte 128 is torn"),
+            (|bytes| bytes[140] ^= 1, "the record at byte 128 is torn"),
+            (|bytes| bytes.copy_within(128..256, 256), "it has two records for epoch 20779"),
+        ];
+        for (change, why) in cases {
+            let dir = private_dir();
+            drop(store_with_a_packet(dir.path()));
+            let path = dir.path().join("epoch.keys");
+            let mut bytes = fs::read(&path).unwrap();
+            change(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(refusal(dir.path()), format!("the store is damaged: epoch.keys: {why}"));
+        }
+    }
+
+    #[test]
+    fn a_row_whose_key_is_gone_is_refused() {
+        let dir = private_dir();
+        drop(store_with_a_packet(dir.path()));
+        let path = dir.path().join("epoch.keys");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[128..256].fill(0);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(refusal(dir.path()), "there is no key of epoch 20779");
+    }
+
+    #[test]
+    fn keys_are_drawn_once_and_kept() {
+        let dir = private_dir();
+        let mut store = Store::open(dir.path()).unwrap();
+        store.ensure_keys(Epoch(5), Epoch(90), &mut rng()).unwrap();
+        let seed_of = |store: &Store, epoch| store.mix_seed(Epoch(epoch)).map(|seed| *seed.expose());
+        let seeds: Vec<_> = (5..=90).map(|epoch| seed_of(&store, epoch).unwrap()).collect();
+        let different: BTreeSet<_> = seeds.iter().collect();
+        assert_eq!(different.len(), seeds.len());
+        drop(store);
+        let mut store = Store::open(dir.path()).unwrap();
+        store.ensure_keys(Epoch(4), Epoch(91), &mut StdRng::seed_from_u64(8)).unwrap();
+        assert_eq!((5..=90).map(|epoch| seed_of(&store, epoch).unwrap()).collect::<Vec<_>>(), seeds);
+        assert!(seed_of(&store, 4).is_some() && seed_of(&store, 91).is_some() && seed_of(&store, 92).is_none());
+    }
+}

@@ -12,9 +12,6 @@ mod seal;
 mod slab;
 mod txn;
 
-#[cfg(test)]
-mod tests;
-
 pub use disk::MemoryDisk;
 pub use slab::SLOT_LEN;
 pub use txn::Txn;
@@ -446,5 +443,137 @@ fn database(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Io(source) => io_error(DB_FILE)(source),
         other => StoreError::Database(Box::new(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::fs::{self, Permissions};
+    use tempfile::TempDir;
+
+    pub(in crate::store) const EPOCH: Epoch = Epoch(20_779);
+
+    pub(in crate::store) fn private_dir() -> TempDir {
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir().unwrap()
+    }
+
+    pub(in crate::store) fn rng() -> StdRng {
+        StdRng::seed_from_u64(7)
+    }
+
+    /// A store in `dir` with the keys of `EPOCH` and one packet in its pool.
+    pub(in crate::store) fn store_with_a_packet(dir: &Path) -> (Store, RowId) {
+        let mut store = Store::open(dir).unwrap();
+        let id = add_packet(&mut store);
+        (store, id)
+    }
+
+    pub(in crate::store) fn add_packet(store: &mut Store) -> RowId {
+        store.ensure_keys(EPOCH, EPOCH, &mut rng()).unwrap();
+        let mut txn = store.begin().unwrap();
+        let id =
+            txn.put(Shelf::Pool, EPOCH, b"due soon", b"next header and hop key", &[9; 58_437], &mut rng()).unwrap();
+        txn.commit().unwrap();
+        id
+    }
+
+    /// The error that opening gives, in words.
+    pub(in crate::store) fn refusal(dir: &Path) -> String {
+        match Store::open(dir) {
+            Ok(_) => "opened".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_store_opened_twice_is_locked() {
+        let dir = private_dir();
+        let store = Store::open(dir.path()).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::Locked(_))));
+        drop(store);
+        assert!(Store::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn what_others_may_get_at_is_refused() {
+        for name in ["", "store.redb", "slab", "epoch.keys"] {
+            let dir = private_dir();
+            drop(Store::open(dir.path()).unwrap());
+            let path = dir.path().join(name);
+            let mode = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name} is made with mode {mode:o}");
+            fs::set_permissions(&path, Permissions::from_mode(mode | 0o040)).unwrap();
+            let Err(StoreError::Access { path: refused, mode, .. }) = Store::open(dir.path()) else {
+                panic!("{name} was taken with mode {mode:o}")
+            };
+            assert_eq!((refused, mode & 0o777), (path, if name.is_empty() { 0o740 } else { 0o640 }));
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let dir = private_dir();
+        let error = refusal(&dir.path().join("nowhere"));
+        assert!(error.contains("nowhere") && error.contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_slab_that_is_cut_off_or_gone_is_damage_that_names_the_row() {
+        for gone in [false, true] {
+            let dir = private_dir();
+            drop(store_with_a_packet(dir.path()));
+            let slab = dir.path().join("slab");
+            if gone {
+                fs::remove_file(&slab).unwrap();
+            } else {
+                File::options().write(true).open(&slab).unwrap().set_len(SLOT_LEN as u64 - 1).unwrap();
+            }
+            let error = refusal(dir.path());
+            assert!(error.starts_with("the store is damaged: Pool row 0: it names a slot"), "{error}");
+        }
+    }
+
+    #[test]
+    fn sealed_content_that_rots_is_damage() {
+        let dir = private_dir();
+        let (store, id) = store_with_a_packet(dir.path());
+        let before = store.read(Shelf::Pool, id).unwrap();
+        assert_eq!(&*before.sealed, b"next header and hop key");
+        let slab = Backing::File(File::options().read(true).write(true).open(dir.path().join("slab")).unwrap());
+        for at in [0, 30, 50, SLOT_LEN as u64 - 58_438] {
+            let mut byte = [0];
+            slab.read(at, &mut byte).unwrap();
+            slab.write(at, &[byte[0] ^ 1]).unwrap();
+            let error = store.read(Shelf::Pool, id).unwrap_err().to_string();
+            assert_eq!(error, "the store is damaged: Pool row 0: its content does not open", "byte {at}");
+            slab.write(at, &byte).unwrap();
+        }
+        assert_eq!(store.read(Shelf::Pool, id).unwrap(), before);
+    }
+
+    #[test]
+    fn nothing_sealed_and_no_length_of_it_is_on_disk() {
+        const MARK: &[u8] = b"alice@example.com writes to bob@example.org";
+        let dir = private_dir();
+        let mut store = Store::open(dir.path()).unwrap();
+        store.ensure_keys(EPOCH, EPOCH, &mut rng()).unwrap();
+        let mut txn = store.begin().unwrap();
+        txn.put(Shelf::Spool, EPOCH, MARK, MARK, &[9; 100], &mut rng()).unwrap();
+        txn.commit().unwrap();
+        let mix_seed = *store.mix_seed(EPOCH).unwrap().expose();
+        let slab = fs::read(dir.path().join("slab")).unwrap();
+        let zeros = slab[..SLOT_LEN].chunks(16).filter(|part| **part == [0; 16]).count();
+        assert_eq!(zeros, 0, "the end of the mail shows");
+        drop(store);
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            assert!(!has(MARK), "{} has the mark", path.display());
+            assert_eq!(has(&mix_seed), path.ends_with("epoch.keys"), "{}: the mix seed", path.display());
+        }
     }
 }

@@ -125,3 +125,65 @@ impl Record {
 pub(super) fn damaged((shelf, id): (Shelf, RowId), why: &str) -> StoreError {
     StoreError::Damaged(format!("{shelf:?} row {}: {why}", id.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::tests::{EPOCH, private_dir, refusal, rng, store_with_a_packet};
+
+    #[test]
+    fn a_row_that_was_moved_or_changed_does_not_open() {
+        let moved: [(&str, Shelf, u64); 2] = [("Pool row 1", Shelf::Pool, 1), ("Spool row 0", Shelf::Spool, 0)];
+        for (name, shelf, id) in moved {
+            let dir = private_dir();
+            let (store, from) = store_with_a_packet(dir.path());
+            let value = store.view().unwrap().row(Shelf::Pool, from).unwrap().unwrap();
+            insert(&store, shelf, id, &value);
+            drop(store);
+            assert_eq!(refusal(dir.path()), format!("the store is damaged: {name}: it does not open"));
+        }
+        for (len, at) in [(0, 0), (7, 0), (40, 0), (120, 119), (120, 8), (120, 40), (120, 60)] {
+            let dir = private_dir();
+            let (store, id) = store_with_a_packet(dir.path());
+            let mut value = store.view().unwrap().row(Shelf::Pool, id).unwrap().unwrap();
+            value.truncate(len);
+            value.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1);
+            insert(&store, Shelf::Pool, id.0, &value);
+            drop(store);
+            assert_eq!(refusal(dir.path()), "the store is damaged: Pool row 0: it does not open", "{len} bytes, {at}");
+        }
+    }
+
+    fn insert(store: &Store, shelf: Shelf, id: u64, value: &[u8]) {
+        let txn = store.db.begin_write().unwrap();
+        txn.open_table(shelf.table()).unwrap().insert(id, value).unwrap();
+        txn.open_table(META).unwrap().insert(META_NEXT_ROW, 9).unwrap();
+        txn.commit().unwrap();
+    }
+
+    #[test]
+    fn two_rows_with_one_slot_are_damage() {
+        let dir = private_dir();
+        let (store, id) = store_with_a_packet(dir.path());
+        let value = store.view().unwrap().row(Shelf::Pool, id).unwrap().unwrap();
+        let (_, record) = store.open_row((Shelf::Pool, id), &value).unwrap();
+        let spool = store.keys.spool(EPOCH).unwrap();
+        let twin = record.seal((Shelf::Outbox, RowId(5)), EPOCH, spool, &mut rng());
+        insert(&store, Shelf::Outbox, 5, &twin);
+        drop(store);
+        let error = refusal(dir.path());
+        assert!(error.starts_with("the store is damaged: Outbox row 5: it names a slot"), "{error}");
+    }
+
+    #[test]
+    fn a_store_of_a_newer_fog_is_refused() {
+        let dir = private_dir();
+        let store = Store::open(dir.path()).unwrap();
+        let txn = store.db.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert(META_FORMAT, 2).unwrap();
+        txn.commit().unwrap();
+        drop(store);
+        assert_eq!(refusal(dir.path()), "made by a newer fog: its format is 2, this fog knows 1");
+    }
+}

@@ -258,3 +258,129 @@ fn seal_content<R: CryptoRng>(key: &Secret<32>, sealed: &[u8], raw: &[u8], rng: 
     content.extend_from_slice(raw);
     content
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryDisk;
+    use crate::store::tests::{EPOCH, add_packet, private_dir, rng, store_with_a_packet};
+    use std::fs;
+
+    #[test]
+    fn a_row_for_an_epoch_without_key_is_refused_and_the_transaction_goes_on() {
+        let mut store = Store::on(&MemoryDisk::new()).unwrap();
+        let id = add_packet(&mut store);
+        let next = EPOCH.plus(1);
+        let mut txn = store.begin().unwrap();
+        let put = txn.put(Shelf::Pool, next, b"", b"", b"raw", &mut rng());
+        assert!(matches!(put, Err(StoreError::NoKey(epoch)) if epoch == next));
+        let sealed_anew = txn.set_meta(Shelf::Pool, id, next, b"", &mut rng());
+        assert!(matches!(sealed_anew, Err(StoreError::NoKey(epoch)) if epoch == next));
+        txn.commit().unwrap();
+        assert_eq!(store.usage().unwrap().slots, 1);
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_is_named() {
+        let mut store = Store::on(&MemoryDisk::new()).unwrap();
+        let id = add_packet(&mut store);
+        assert!(matches!(store.read(Shelf::Spool, id), Err(StoreError::NoRow(Shelf::Spool, _))));
+        let mut txn = store.begin().unwrap();
+        assert!(matches!(txn.delete(Shelf::Outbox, id), Err(StoreError::NoRow(Shelf::Outbox, _))));
+        let set = txn.set_meta(Shelf::Pool, RowId(77), EPOCH, b"", &mut rng());
+        assert!(matches!(set, Err(StoreError::NoRow(Shelf::Pool, RowId(77)))));
+        txn.delete(Shelf::Pool, id).unwrap();
+        assert!(matches!(txn.delete(Shelf::Pool, id), Err(StoreError::NoRow(Shelf::Pool, _))));
+    }
+
+    #[test]
+    fn the_number_of_a_deleted_row_is_not_given_again() {
+        let disk = MemoryDisk::new();
+        let mut store = Store::on(&disk).unwrap();
+        let first = add_packet(&mut store);
+        let mut txn = store.begin().unwrap();
+        txn.delete(Shelf::Pool, first).unwrap();
+        txn.commit().unwrap();
+        drop(store);
+        let second = add_packet(&mut Store::on(&disk).unwrap());
+        assert!(second > first, "{second:?} after {first:?}");
+    }
+
+    #[test]
+    fn a_full_disk_refuses_one_mail_and_nothing_else() {
+        let disk = MemoryDisk::new();
+        let mut store = Store::on(&disk).unwrap();
+        add_packet(&mut store);
+        let before = store.usage().unwrap();
+        disk.limit(before.bytes);
+        let mut txn = store.begin().unwrap();
+        let mail = vec![1; 400 * SLOT_LEN];
+        assert!(matches!(txn.put(Shelf::Spool, EPOCH, b"", &mail, b"", &mut rng()), Err(StoreError::Full)));
+        txn.put(Shelf::Spool, EPOCH, b"", b"a small one", b"", &mut rng()).unwrap();
+        txn.commit().unwrap();
+        assert_eq!(store.usage().unwrap().slots, before.slots + 1);
+        assert_eq!(store.rows(Shelf::Spool).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_store_whose_write_failed_is_stopped() {
+        for failing in ["put", "slab", "database", "keys"] {
+            let disk = MemoryDisk::new();
+            let mut store = Store::on(&disk).unwrap();
+            add_packet(&mut store);
+            let failed = if failing == "keys" {
+                disk.fail_after(0);
+                store.ensure_keys(EPOCH, EPOCH.plus(1), &mut rng()).is_err()
+            } else {
+                let mut txn = store.begin().unwrap();
+                disk.fail_after(u64::from(failing != "put") + u64::from(failing == "database"));
+                let put = txn.put(Shelf::Pool, EPOCH, b"", b"sealed", b"raw", &mut rng());
+                assert_eq!(put.is_err(), failing == "put");
+                txn.commit().is_err()
+            };
+            assert!(failed, "{failing}");
+            assert!(matches!(store.begin(), Err(StoreError::Stopped)), "{failing}");
+            let keys = store.ensure_keys(EPOCH, EPOCH.plus(1), &mut rng());
+            assert!(matches!(keys, Err(StoreError::Stopped)), "{failing}");
+        }
+    }
+
+    #[test]
+    fn sealing_a_row_anew_leaves_its_content_where_it_is() {
+        let dir = private_dir();
+        let (mut store, id) = store_with_a_packet(dir.path());
+        let next = EPOCH.plus(1);
+        store.ensure_keys(next, next, &mut rng()).unwrap();
+        let (slab, content) = (fs::read(dir.path().join("slab")).unwrap(), store.read(Shelf::Pool, id).unwrap());
+        let mut txn = store.begin().unwrap();
+        txn.set_meta(Shelf::Pool, id, next, b"due later", &mut rng()).unwrap();
+        txn.commit().unwrap();
+        assert!(slab == fs::read(dir.path().join("slab")).unwrap(), "the slab was written");
+        assert_eq!(store.read(Shelf::Pool, id).unwrap(), content);
+        let rows = store.rows(Shelf::Pool).unwrap();
+        assert_eq!((rows[0].epoch, &rows[0].meta[..]), (next, &b"due later"[..]));
+    }
+
+    #[test]
+    fn marks_of_one_kind_and_epoch_are_no_others() {
+        let disk = MemoryDisk::new();
+        let mut store = Store::on(&disk).unwrap();
+        let mut txn = store.begin().unwrap();
+        assert!(txn.mark(Marks::Replay, EPOCH, [1; 16]).unwrap());
+        assert!(!txn.mark(Marks::Replay, EPOCH, [1; 16]).unwrap(), "the same transaction");
+        assert!(txn.mark(Marks::Replay, EPOCH.plus(1), [1; 16]).unwrap(), "another epoch");
+        assert!(txn.mark(Marks::Delivered, EPOCH, [1; 16]).unwrap(), "another kind");
+        txn.commit().unwrap();
+        drop(store);
+        let mut store = Store::on(&disk).unwrap();
+        assert_eq!(store.mark_epochs(Marks::Replay).collect::<Vec<_>>(), [EPOCH, EPOCH.plus(1)]);
+        assert_eq!(store.mark_count(Marks::Replay, EPOCH), 1);
+        let mut txn = store.begin().unwrap();
+        assert!(!txn.mark(Marks::Replay, EPOCH, [1; 16]).unwrap(), "after opening anew");
+        txn.drop_marks(Marks::Replay, EPOCH);
+        assert!(!txn.marked(Marks::Replay, EPOCH, &[1; 16]).unwrap());
+        txn.commit().unwrap();
+        assert_eq!(store.mark_epochs(Marks::Replay).collect::<Vec<_>>(), [EPOCH.plus(1)]);
+        assert_eq!(store.mark_count(Marks::Delivered, EPOCH), 1);
+    }
+}
