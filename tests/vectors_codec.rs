@@ -8,8 +8,8 @@ use fog::link::frame;
 use fog::mail::address::Address;
 use fog::message::payload::{Class, Fragment, Payload, Receipt, Status};
 use fog::message::shards::{SHARD_LEN, Shape, Shard, join, split};
-use fog::message::{Message, SURB_LEN, unpack};
-use fog::sphinx::geometry::PACKET_LEN;
+use fog::message::{Message, unpack};
+use fog::sphinx::geometry::{PACKET_LEN, SURB_LEN};
 use fog::time::Time;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -273,7 +273,7 @@ impl Link {
         let mut pass = |from: &mut snow::HandshakeState, to: &mut snow::HandshakeState, payload: &[u8], len: usize| {
             let (mut message, mut got) = (vec![0; 1000], vec![0; 1000]);
             let length = from.write_message(payload, &mut message).unwrap();
-    message.truncate(length);
+            message.truncate(length);
             assert_eq!(message.len(), len);
             let read = to.read_message(&message, &mut got).unwrap();
             assert_eq!(&got[..read], payload);

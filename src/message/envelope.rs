@@ -1,16 +1,14 @@
 //! A message as deterministic CBOR (RFC 8949, 4.2): one encoding for each message, and no other is read.
 
 use super::PackError;
-use crate::id::{MessageId, NodeId};
+use crate::id::MessageId;
 use crate::mail::address::{Address, MAX_ADDRESS};
-use crate::sphinx::geometry::HEADER_LEN;
+use crate::sphinx::geometry::SURB_LEN;
 use crate::wire::Malformed;
 use minicbor::{Decoder, Encoder, decode, encode};
 use std::convert::Infallible;
 use std::fmt;
 
-/// A single-use reply block: a header, the id of its first hop, and a key.
-pub const SURB_LEN: usize = HEADER_LEN + NodeId::LEN + 32;
 /// The most by which a message is longer than its mail: the map's head, and key, head and bytes of the rest.
 pub const ENVELOPE_LEN: usize = 1 + 4 * (1 + 5) + MAX_ADDRESS + SURB_LEN + MessageId::LEN;
 

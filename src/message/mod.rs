@@ -6,7 +6,7 @@ mod envelope;
 pub mod payload;
 pub mod shards;
 
-pub use envelope::{ENVELOPE_LEN, Message, SURB_LEN};
+pub use envelope::{ENVELOPE_LEN, Message};
 pub use payload::Payload;
 
 use crate::wire::Malformed;
