@@ -75,8 +75,12 @@ pub enum Reason {
     NoExit,
     /// More than the network's `max-size`.
     MailTooBig,
-    /// Too broken to be taken apart, so nothing could be taken out of it.
+    /// No header, or one that is none: nothing to take apart.
     NotAMail,
+    /// A longer header, more parts, or parts deeper in parts, than any mail has.
+    TooComplex,
+    /// A piece of a mail (`message/partial`), or an attached mail in a broken encoding: what it says can't be seen.
+    Unreadable,
     /// A bare CR, LF or NUL where it can't be mended: in a signed or encrypted part, which keeps its bytes.
     BareControl,
     /// It has been through the network once already.
@@ -93,12 +97,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::BadAddress,
         Self::NotFog,
         Self::NoExit,
         Self::MailTooBig,
         Self::NotAMail,
+        Self::TooComplex,
+        Self::Unreadable,
         Self::BareControl,
         Self::BeenThrough,
         Self::SpoolFull,
@@ -121,7 +127,7 @@ impl Reason {
             Self::NotFog => "5.1.2",
             Self::NoExit => "5.7.1",
             Self::MailTooBig => "5.3.4",
-            Self::NotAMail | Self::BareControl => "5.6.0",
+            Self::NotAMail | Self::TooComplex | Self::Unreadable | Self::BareControl => "5.6.0",
             Self::BeenThrough => "5.4.6",
             Self::SpoolFull => "4.3.1",
             Self::ShuttingDown => "4.3.2",
@@ -138,7 +144,9 @@ impl Reason {
             Self::NotFog => "the recipient is not an address of the anonymous network",
             Self::NoExit => "no exit of the network takes this recipient",
             Self::MailTooBig => "the mail is bigger than the network takes",
-            Self::NotAMail => "the mail can't be taken apart, so it can't be made anonymous",
+            Self::NotAMail => "this is no mail: its header is missing or broken",
+            Self::TooComplex => "the mail's header or its parts are too many to be made clean",
+            Self::Unreadable => "a part of the mail can't be read, so it can't be made clean",
             Self::BareControl => "a signed or encrypted part holds a bare CR, LF or NUL",
             Self::BeenThrough => "the mail has been through the network already",
             Self::SpoolFull => "too much mail is waiting to be sent",
@@ -156,7 +164,9 @@ impl Reason {
             Self::NotFog => "Put the network's suffix behind the address, as in alice@example.com.fog.",
             Self::NoExit => "Every exit says in its descriptor who may be written to; `fog directory show` lists them.",
             Self::MailTooBig => "Leave attachments out or send them in several mails.",
-            Self::NotAMail => "Send a mail with a header, an empty line and a body, as a mail program writes it.",
+            Self::NotAMail => "Begin with header lines such as `Subject: ...` and an empty line, then the text.",
+            Self::TooComplex => "Send it in several mails, or pack the attachments into one archive.",
+            Self::Unreadable => "Send it in one piece (no message/partial), and attach forwarded mails anew.",
             Self::BareControl => "Sign or encrypt it again with a program that ends its lines with CR LF.",
             Self::BeenThrough => "Look for a rule that forwards what arrives back into the network.",
             Self::SpoolFull => "Mail leaves on a fixed schedule; try again in some hours.",
@@ -176,12 +186,14 @@ impl Reason {
             Self::NoExit => 3,
             Self::MailTooBig => 4,
             Self::NotAMail => 5,
-            Self::BareControl => 6,
-            Self::BeenThrough => 7,
-            Self::SpoolFull => 8,
-            Self::ShuttingDown => 9,
-            Self::NotUnderstood => 10,
-            Self::Internal => 11,
+            Self::TooComplex => 6,
+            Self::Unreadable => 7,
+            Self::BareControl => 8,
+            Self::BeenThrough => 9,
+            Self::SpoolFull => 10,
+            Self::ShuttingDown => 11,
+            Self::NotUnderstood => 12,
+            Self::Internal => 13,
         }
     }
 
@@ -580,13 +592,13 @@ mod tests {
         assert_eq!(Reply { outcomes: vec![accepted; MAX_RECIPIENTS + 1] }.encode(), Err(Malformed));
         for bad in [
             &[][..],
-            &[2, 0, 1, 1, 8],
+            &[2, 0, 1, 1, 10],
             &[1, 0, 0],
             &[1, 0, 1, 1, 0],
-            &[1, 0, 1, 1, 12],
+            &[1, 0, 1, 1, 14],
             &[1, 0, 1, 3, 1],
-            &[1, 0, 1, 1, 8, 0],
-            &[1, 0, 2, 1, 8],
+            &[1, 0, 1, 1, 10, 0],
+            &[1, 0, 2, 1, 10],
         ] {
             assert_eq!(Reply::decode(bad), Err(Malformed), "{bad:?}");
         }
