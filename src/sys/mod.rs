@@ -1,3 +1,6 @@
 //! The operating system: clock, randomness, files, exit codes.
 
+pub mod clock;
 pub mod exit_code;
+pub mod file;
+pub mod key_file;
