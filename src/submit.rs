@@ -93,11 +93,13 @@ pub enum Reason {
     NotUnderstood,
     /// A disk or a bug.
     Internal,
+    /// The node knows no network to send it through.
+    NoDirectory,
 }
 
 impl Reason {
     /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadAddress,
         Self::NotFog,
         Self::NoExit,
@@ -111,12 +113,13 @@ impl Reason {
         Self::ShuttingDown,
         Self::NotUnderstood,
         Self::Internal,
+        Self::NoDirectory,
     ];
 
     /// Whether trying the same mail again can't help.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        !matches!(self, Self::SpoolFull | Self::ShuttingDown | Self::NotUnderstood | Self::Internal)
+        !matches!(self, Self::SpoolFull | Self::ShuttingDown | Self::NotUnderstood | Self::Internal | Self::NoDirectory)
     }
 
     /// The enhanced status code (RFC 3463) that is natural for it, as in `5.3.4`.
@@ -133,6 +136,7 @@ impl Reason {
             Self::ShuttingDown => "4.3.2",
             Self::NotUnderstood => "4.3.5",
             Self::Internal => "4.3.0",
+            Self::NoDirectory => "4.3.5",
         }
     }
 
@@ -153,6 +157,7 @@ impl Reason {
             Self::ShuttingDown => "the node is stopping",
             Self::NotUnderstood => "the node does not understand this request",
             Self::Internal => "the node has internal trouble",
+            Self::NoDirectory => "the node has no directory document yet",
         }
     }
 
@@ -175,6 +180,9 @@ impl Reason {
                 "Make sure that `fog send` and the running node are the same version; restart the node."
             }
             Self::Internal => "The node's log says what; nothing of the mail was kept.",
+            Self::NoDirectory => {
+                "Nothing was sent. Join a network with `fog init --join`, or sign a document of your own."
+            }
         }
     }
 
@@ -194,6 +202,7 @@ impl Reason {
             Self::ShuttingDown => 11,
             Self::NotUnderstood => 12,
             Self::Internal => 13,
+            Self::NoDirectory => 14,
         }
     }
 

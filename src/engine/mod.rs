@@ -1,1 +1,392 @@
-//! The node's decisions. Everything it returns is already committed.
+//! The node's decisions: what becomes of each mail, packet and acknowledgement.
+//!
+//! [`Engine::handle`] takes a batch of inputs and returns outputs that are *already committed*: an acknowledgement in
+//! them may be sent, because what it acknowledges is on disk. It has a store, but no clock, sockets, threads or
+//! randomness of its own, so the same inputs, times and seed give the same outputs.
+//!
+//! The one rule of custody: a row is deleted when its next owner has acknowledged it, and in no other place but where
+//! it is refused or given up for good.
+
+mod entry;
+mod exit;
+mod keys;
+mod relay;
+mod rows;
+mod witness;
+
+pub use witness::Witness;
+
+use crate::delivery::Disposition;
+use crate::directory::{Document, Params};
+use crate::id::{Epoch, MessageId, NodeId};
+use crate::mail::address::Address;
+use crate::secret::Secret;
+use crate::sphinx::Packet;
+use crate::store::{Marks, RowId, Store, StoreError, Txn};
+use crate::submit::{Reply, Request};
+use crate::time::Time;
+use entry::Entry;
+use exit::Exit;
+use keys::Keys;
+use rand_core::CryptoRng;
+use relay::Relay;
+use std::time::Duration;
+use witness::Book;
+
+/// Epochs for which a mail that came is known again: an MTA gives up after five days, and so does an entry.
+const REMEMBERED: u64 = 6;
+
+/// What the outside world uses to tell its requests apart; the engine gives it back with the answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
+/// A packet on its way to a neighbour.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PacketId(RowId);
+
+/// A mail on its way to the local MTA.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DeliveryId(RowId);
+
+impl DeliveryId {
+    /// The number that stands for it on the socket to the exit process.
+    #[must_use]
+    pub const fn to_wire(self) -> u64 {
+        self.0.0
+    }
+
+    /// The delivery that the exit process means by `n`; one that is not under way is ignored by the engine.
+    #[must_use]
+    pub const fn from_wire(n: u64) -> Self {
+        Self(RowId(n))
+    }
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// An injector hands over a mail. Answered by `Output::Reply`.
+    Submit {
+        /// Comes back with the answer.
+        token: Token,
+        /// The mail and its envelope.
+        request: Request,
+    },
+    /// A neighbour hands over a packet. Answered by `Output::Disposed` or `Output::Busy`.
+    Packet {
+        /// Comes back with the answer.
+        token: Token,
+        /// The neighbour, as its link key proves.
+        from: NodeId,
+        /// The packet.
+        packet: Packet,
+    },
+    /// The link to this neighbour takes packets.
+    LinkUp(NodeId),
+    /// It doesn't any more; what it had not acknowledged will be sent again.
+    LinkDown(NodeId),
+    /// A neighbour has committed a packet.
+    Acked {
+        /// The neighbour.
+        to: NodeId,
+        /// The packet.
+        id: PacketId,
+    },
+    /// An exit process is there.
+    ExitUp,
+    /// It is gone; what it had not answered will be handed out again.
+    ExitDown,
+    /// The exit process says what the MTA did with a mail.
+    Delivered {
+        /// The mail.
+        id: DeliveryId,
+        /// What became of it.
+        disposition: Disposition,
+    },
+    /// A verified directory document.
+    Document(Box<Document>),
+}
+
+/// What is to be done outside; everything it rests on is committed.
+#[derive(Debug)]
+pub enum Output {
+    /// The answer to a submission.
+    Reply {
+        /// As it came with the submission.
+        token: Token,
+        /// An outcome for each recipient.
+        reply: Reply,
+    },
+    /// The packet is disposed of: kept, a duplicate or refused; the neighbour can't tell which.
+    Disposed(Token),
+    /// There is no room for the packet; nothing is remembered of it. The neighbour shall come again later.
+    Busy(Token),
+    /// Keep a link to this neighbour, and say `LinkUp` when it takes packets.
+    Connect(NodeId),
+    /// Send a packet. `Acked` or `LinkDown` comes back.
+    Send {
+        /// The neighbour.
+        to: NodeId,
+        /// What the acknowledgement goes by.
+        id: PacketId,
+        /// The packet.
+        packet: Packet,
+    },
+    /// Hand a mail to the MTA. `Delivered` or `ExitDown` comes back.
+    Deliver {
+        /// What the answer goes by.
+        id: DeliveryId,
+        /// The envelope's recipient.
+        recipient: Address,
+        /// The clean mail.
+        mail: Vec<u8>,
+    },
+    /// What a node of a demonstration network shows of its inside; never made in any other network.
+    Witness(Witness),
+}
+
+/// What a node is told once, at its start.
+#[derive(Debug)]
+pub struct Setup {
+    /// This node.
+    pub me: NodeId,
+    /// The suffix that asks for anonymous mail, without its dot: `fog`.
+    pub suffix: String,
+    /// Domains that are the users' own, besides those a mail names: their message ids are taken out of references.
+    pub own_domains: Vec<String>,
+    /// The largest mail taken from an injector, in bytes; the network's limit holds as well.
+    pub max_size: usize,
+    /// Bytes that the store may take on disk.
+    pub max_spool: u64,
+    /// How this node writes to the world, if it is an exit.
+    pub exit: Option<ExitSetup>,
+    /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
+    pub dedup_key: Secret<32>,
+}
+
+/// How an exit signs what it hands out.
+#[derive(Debug, Clone)]
+pub struct ExitSetup {
+    /// The address in `From:`.
+    pub from: Address,
+    /// The name in `From:`.
+    pub from_name: String,
+}
+
+/// What has happened since the start, for summaries and tests. Never shown as it stands: see docs/threat-model.md.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Mails taken from injectors, one per recipient.
+    pub accepted: u64,
+    /// Mails refused to injectors, one per recipient.
+    pub refused: u64,
+    /// Packets pooled.
+    pub pooled: u64,
+    /// Packets acknowledged by the next hop.
+    pub handed_on: u64,
+    /// Packets whose replay tag was known.
+    pub replayed: u64,
+    /// Packets dropped: not for us, malformed, out of bounds, without a use.
+    pub dropped: u64,
+    /// Mails put together for the local MTA.
+    pub assembled: u64,
+    /// Mails the MTA took.
+    pub delivered: u64,
+    /// Mails that the MTA refused for good, or deferred for too long.
+    pub undeliverable: u64,
+}
+
+/// A node without its sockets and its clock.
+pub struct Engine {
+    store: Store,
+    keys: Keys,
+    setup: Setup,
+    document: Option<Box<Document>>,
+    counts: Counts,
+    relay: Relay,
+    entry: Entry,
+    exit: Exit,
+    book: Book,
+}
+
+/// One call of `handle`: the transaction, and what every decision needs to see.
+struct Batch<'a, 's, R> {
+    txn: Txn<'s>,
+    now: Time,
+    rng: &'a mut R,
+    out: Vec<Output>,
+    setup: &'a Setup,
+    document: Option<&'a Document>,
+    counts: &'a mut Counts,
+    book: &'a mut Book,
+    /// The spool key under which rows without a due time of their own are sealed.
+    epoch: Epoch,
+    epoch_length: Duration,
+    /// Bytes the store takes on disk.
+    used: u64,
+}
+
+impl<R> Batch<'_, '_, R> {
+    /// The epoch that `at` falls in.
+    fn epoch_of(&self, at: Time) -> Epoch {
+        at.epoch(self.epoch_length)
+    }
+
+    /// Whether a mark was set in this epoch or one of the last few.
+    fn remembered(&self, kind: Marks, mark: &[u8; 16]) -> Result<bool, StoreError> {
+        for age in 0..=REMEMBERED {
+            if self.txn.marked(kind, self.epoch.minus(age), mark)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What an exit remembers of a message it has dealt with: nothing that its sender would know again.
+    fn delivered_mark(&self, id: &MessageId) -> [u8; 16] {
+        let mut mark = [0; 16];
+        blake3::Hasher::new_keyed(self.setup.dedup_key.expose()).update(&id.0).finalize_xof().fill(&mut mark);
+        mark
+    }
+}
+
+impl Engine {
+    /// Takes up the work where the store says it was left.
+    ///
+    /// # Errors
+    /// `StoreError` if the store can't be read.
+    pub fn open(store: Store, setup: Setup, document: Option<Box<Document>>) -> Result<Self, StoreError> {
+        let relay = Relay::open(&store)?;
+        let entry = Entry::open(&store)?;
+        let exit = Exit::open(&store)?;
+        let book = Book::new(document.as_deref());
+        Ok(Self { store, keys: Keys::default(), setup, document, counts: Counts::default(), relay, entry, exit, book })
+    }
+
+    /// Applies `inputs` and everything that is due by `now`, in one transaction.
+    ///
+    /// # Errors
+    /// `StoreError` if it could not be committed. Nothing was applied then and nothing may be acknowledged; what the
+    /// engine remembers is no longer what the store holds, so the caller must stop the node.
+    pub fn handle<R: CryptoRng>(
+        &mut self,
+        inputs: Vec<Input>,
+        now: Time,
+        rng: &mut R,
+    ) -> Result<Vec<Output>, StoreError> {
+        let inputs = self.take_documents(inputs);
+        // A node without a document keeps keys of the usual length; nothing is sent under them.
+        let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
+        self.keys.turn(&mut self.store, now, &params, rng)?;
+        let used = self.store.usage()?.bytes;
+        let mut batch = Batch {
+            txn: self.store.begin()?,
+            now,
+            rng,
+            out: Vec::new(),
+            setup: &self.setup,
+            document: self.document.as_deref(),
+            counts: &mut self.counts,
+            book: &mut self.book,
+            epoch: now.epoch(params.epoch),
+            epoch_length: params.epoch,
+            used,
+        };
+        for input in inputs {
+            apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.exit)?;
+        }
+        advance(&mut batch, &mut self.relay, &mut self.entry, &mut self.exit)?;
+        let Batch { txn, out, .. } = batch;
+        txn.commit()?;
+        Ok(out)
+    }
+
+    /// When `handle` wants to be called again if nothing happens before; none if nothing waits.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Time> {
+        [self.relay.next_due(), self.entry.next_slot(), self.exit.next_try()].into_iter().flatten().min()
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The directory document in force, if there is one.
+    #[must_use]
+    pub fn document(&self) -> Option<&Document> {
+        self.document.as_deref()
+    }
+
+    /// Gives the store back. What the engine knew beyond it is what a crash would lose.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
+    /// A document holds for the whole batch, so it is taken before the transaction begins.
+    fn take_documents(&mut self, inputs: Vec<Input>) -> Vec<Input> {
+        let mut rest = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            match input {
+                Input::Document(document) => {
+                    self.book = Book::new(Some(&document));
+                    self.document = Some(document);
+                }
+                other => rest.push(other),
+            }
+        }
+        rest
+    }
+}
+
+fn apply<R: CryptoRng>(
+    input: Input,
+    batch: &mut Batch<'_, '_, R>,
+    keys: &Keys,
+    relay: &mut Relay,
+    entry: &mut Entry,
+    exit: &mut Exit,
+) -> Result<(), StoreError> {
+    match input {
+        Input::Submit { token, request } => entry.submit(batch, token, &request),
+        Input::Packet { token, from, packet } => relay.packet(batch, keys, token, from, &packet),
+        Input::LinkUp(peer) => {
+            relay.link_up(peer);
+            Ok(())
+        }
+        Input::LinkDown(peer) => {
+            relay.link_down(peer);
+            Ok(())
+        }
+        Input::Acked { to, id } => relay.acked(batch, to, id),
+        Input::ExitUp => {
+            exit.up();
+            Ok(())
+        }
+        Input::ExitDown => {
+            exit.down();
+            Ok(())
+        }
+        Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
+        // Taken before the batch began.
+        Input::Document(_) => Ok(()),
+    }
+}
+
+/// What time brings, in the order in which one step can feed the next.
+fn advance<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    relay: &mut Relay,
+    entry: &mut Entry,
+    exit: &mut Exit,
+) -> Result<(), StoreError> {
+    entry.slots(batch, relay)?;
+    for ended in relay.due(batch)? {
+        exit.payload(batch, &ended)?;
+    }
+    exit.expire(batch)?;
+    relay.dispatch(batch)?;
+    exit.dispatch(batch)
+}

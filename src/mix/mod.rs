@@ -2,9 +2,7 @@
 
 pub mod delay;
 pub mod epoch;
-mod random;
+pub mod random;
 pub mod retry;
 pub mod route;
 pub mod schedule;
-
-pub use epoch::key_epoch;

@@ -26,9 +26,17 @@ pub(super) fn exponential(rng: &mut impl CryptoRng) -> f64 {
 }
 
 /// One of `items`, each as likely; `None` if there are none.
-pub(super) fn choose<'a, T>(items: &'a [T], rng: &mut impl CryptoRng) -> Option<&'a T> {
+pub fn choose<'a, T>(items: &'a [T], rng: &mut impl CryptoRng) -> Option<&'a T> {
     let n = u64::try_from(items.len()).unwrap_or(u64::MAX);
     items.get(usize::try_from(below(n, rng)).unwrap_or(usize::MAX))
+}
+
+/// Puts `items` in an order of which every one is as likely (Fisher and Yates).
+pub fn shuffle<T>(items: &mut [T], rng: &mut impl CryptoRng) {
+    for end in (1..items.len()).rev() {
+        let n = u64::try_from(end).unwrap_or(u64::MAX).saturating_add(1);
+        items.swap(end, usize::try_from(below(n, rng)).unwrap_or(end));
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +79,20 @@ pub(super) mod tests {
         }
         // 99 degrees of freedom: above 148.2 once in 1,000 seeds.
         assert!(chi_squared(&counts) < 148.2);
+    }
+
+    #[test]
+    fn every_order_is_equally_likely() {
+        let mut rng = rng(3);
+        let mut counts = [0; 27];
+        for _ in 0..60_000 {
+            let mut items = [0, 1, 2];
+            shuffle(&mut items, &mut rng);
+            counts[items.iter().fold(0, |code, item| code * 3 + item)] += 1;
+        }
+        let orders: Vec<u32> = counts.into_iter().filter(|n| *n > 0).collect();
+        assert_eq!(orders.len(), 6);
+        // 5 degrees of freedom: above 20.5 once in 1,000 seeds.
+        assert!(chi_squared(&orders) < 20.5, "{orders:?}");
     }
 }

@@ -1,0 +1,384 @@
+//! The entry: takes mail from injectors, and sends it a fragment a slot.
+
+use super::relay::Relay;
+use super::rows::{Place, Spooled, Waiting, damaged};
+use super::{Batch, Output, Token};
+use crate::directory::Document;
+use crate::id::{MessageId, NodeId, SetId};
+use crate::mail::address::Address;
+use crate::mail::sanitize::{self, EntryRules, Refused};
+use crate::message::payload::{Fragment, Payload};
+use crate::message::shards::{self, Shard};
+use crate::message::{self, Message};
+use crate::mix::schedule::next_slot;
+use crate::mix::{delay, epoch, random, route};
+use crate::sphinx::geometry::PAYLOAD_LEN;
+use crate::sphinx::xwing::PublicKey;
+use crate::sphinx::{self, Hop, Last, Packet, Randomness};
+use crate::store::{Marks, RowId, Shelf, Store, StoreError};
+use crate::submit::{Outcome, Reason, Reply, Request, Source};
+use crate::time::Time;
+use rand_core::CryptoRng;
+use std::collections::BTreeMap;
+
+/// A slot later than this many times the mean distance is not made up for: after a pause or a clock jump a burst would
+/// say how long it was.
+const MAKE_UP: u32 = 16;
+
+/// Draws of path and delays before a slot is given up for lack of a key far enough ahead.
+const DRAWS: usize = 8;
+
+/// The mail this node answers for, and the schedule it leaves by.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    mails: BTreeMap<RowId, Mail>,
+    next_slot: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Mail {
+    row: Spooled,
+    waiting: BTreeMap<RowId, Waiting>,
+}
+
+impl Entry {
+    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+        let mut entry = Self::default();
+        for row in store.rows(Shelf::Spool)? {
+            let mail = Mail { row: Spooled::decode(&row.meta)?, waiting: BTreeMap::new() };
+            entry.mails.insert(row.id, mail);
+        }
+        for row in store.rows(Shelf::Fragments)? {
+            let waiting = Waiting::decode(&row.meta)?;
+            let mail = entry.mails.get_mut(&waiting.mail).ok_or(damaged())?;
+            mail.waiting.insert(row.id, waiting);
+        }
+        Ok(entry)
+    }
+
+    /// The next send slot; none while nothing waits, for an unused slot leaves no trace.
+    pub(super) fn next_slot(&self) -> Option<Time> {
+        if self.mails.is_empty() { None } else { self.next_slot }
+    }
+
+    /// Takes a mail for each of its recipients, or says why not.
+    pub(super) fn submit<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        token: Token,
+        request: &Request,
+    ) -> Result<(), StoreError> {
+        let mut outcomes = Vec::with_capacity(request.recipients.len());
+        for recipient in &request.recipients {
+            let outcome = self.take(batch, request, recipient)?;
+            match outcome {
+                Outcome::Accepted(_) => batch.counts.accepted += 1,
+                Outcome::Temporary(_) | Outcome::Permanent(_) => batch.counts.refused += 1,
+            }
+            outcomes.push(outcome);
+        }
+        batch.out.push(Output::Reply { token, reply: Reply { outcomes } });
+        Ok(())
+    }
+
+    fn take<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        request: &Request,
+        recipient: &Address,
+    ) -> Result<Outcome, StoreError> {
+        let Some(document) = batch.document else { return Ok(Outcome::refused(Reason::NoDirectory)) };
+        let target = match (recipient.under_suffix(&batch.setup.suffix), request.source) {
+            (Some(target), _) => target,
+            // Whoever types `fog send -t` has said what they want.
+            (None, Source::Person) => recipient.clone(),
+            (None, Source::Mta) => return Ok(Outcome::refused(Reason::NotFog)),
+        };
+        if let Some(reason) = refusal(batch, document, request, &target) {
+            return Ok(Outcome::refused(reason));
+        }
+        let id = message_id(batch, request, &target);
+        if already_taken(batch, request, id)? {
+            return Ok(Outcome::Accepted(id));
+        }
+        match clean(batch, document, request, &target, id) {
+            Err(reason) => Ok(Outcome::refused(reason)),
+            Ok(packed) => self.keep(batch, request, id, &packed),
+        }
+    }
+
+    fn keep<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        request: &Request,
+        id: MessageId,
+        packed: &[u8],
+    ) -> Result<Outcome, StoreError> {
+        let row = Spooled { message: id, accepted: batch.now, exit: None };
+        let kept = batch.txn.put(Shelf::Spool, batch.epoch, &row.encode(), packed, &[], batch.rng);
+        let id = match kept {
+            Ok(spooled) => {
+                self.mails.insert(spooled, Mail { row, waiting: BTreeMap::new() });
+                id
+            }
+            Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),
+            Err(error) => return Err(error),
+        };
+        if request.dedup.is_some() {
+            batch.txn.mark(Marks::Submitted, batch.epoch, id.0)?;
+        }
+        Ok(Outcome::Accepted(id))
+    }
+
+    /// Uses the send slots that have come: a waiting fragment each, into our own pool.
+    pub(super) fn slots<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        relay: &mut Relay,
+    ) -> Result<(), StoreError> {
+        let Some(document) = batch.document.filter(|document| batch.now < document.valid_until()) else {
+            return Ok(());
+        };
+        let params = document.params();
+        let mut slot = match self.next_slot {
+            Some(slot) if batch.now.since(slot) <= params.send_every * MAKE_UP => slot,
+            _ => batch.now.plus(next_slot(params, batch.rng)),
+        };
+        while slot <= batch.now {
+            self.slot(batch, document, relay)?;
+            slot = slot.plus(next_slot(params, batch.rng));
+        }
+        self.next_slot = Some(slot);
+        Ok(())
+    }
+
+    /// One slot: a piece of one mail, chosen by chance, so that a large mail doesn't hold up the small ones.
+    fn slot<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        document: &Document,
+        relay: &mut Relay,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<RowId> = self.mails.keys().copied().collect();
+        let Some(&id) = random::choose(&ids, batch.rng) else { return Ok(()) };
+        let Some(mail) = self.mails.get_mut(&id) else { return Ok(()) };
+        let Some(exit) = prepare(batch, document, id, mail)? else { return Ok(()) };
+        let Some((&fragment, waiting)) = mail.waiting.first_key_value() else { return Ok(()) };
+        let content = batch.txn.read(Shelf::Fragments, fragment)?;
+        let Place { set, shape, index } = waiting.place;
+        let payload = Fragment { set, shape, index, shard: shard(&content.sealed)? };
+        let payload = Payload::Fragment(payload).encode(batch.rng);
+        let Some(Route { packet, path, leaves }) = build(batch, document, exit, &payload) else { return Ok(()) };
+        let Some(&first) = path.first() else { return Ok(()) };
+        relay.send_own(batch, first, leaves, &packet)?;
+        batch.book.built(mail.row.message, index, &path, &packet, batch.now, &mut batch.out);
+        batch.txn.delete(Shelf::Fragments, fragment)?;
+        mail.waiting.remove(&fragment);
+        if !mail.waiting.is_empty() {
+            return Ok(());
+        }
+        // Its last fragment is in the pool by this same commit: the pool answers for it now.
+        self.mails.remove(&id);
+        batch.txn.delete(Shelf::Spool, id)
+    }
+}
+
+/// Sees to it that the mail has a try under way, and to an exit that is still there.
+fn prepare<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    document: &Document,
+    id: RowId,
+    mail: &mut Mail,
+) -> Result<Option<NodeId>, StoreError> {
+    if let Some(exit) = mail.row.exit {
+        if document.node(&exit).is_some_and(|node| node.exit.is_some()) {
+            return Ok(Some(exit));
+        }
+        // What is left of the set has nowhere to go, and what has left is of no use without it.
+        abandon(batch, mail)?;
+    }
+    let packed = batch.txn.read(Shelf::Spool, id)?;
+    let message = message::unpack(&packed.sealed, max_size(document)).map_err(|_| damaged())?;
+    let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
+    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, batch.rng) else { return Ok(None) };
+    match cut(batch, id, mail, exit, &packed.sealed) {
+        Ok(()) => Ok(Some(exit)),
+        // A set takes more room than its mail. It waits in the spool until there is some.
+        Err(StoreError::Full) => abandon(batch, mail).map(|()| None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Cuts the message into a new set of fragments and keeps them, to leave at slots of their own.
+fn cut<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    id: RowId,
+    mail: &mut Mail,
+    exit: NodeId,
+    packed: &[u8],
+) -> Result<(), StoreError> {
+    let (shape, shards) = shards::split(packed, spares(packed.len())).map_err(|_| damaged())?;
+    let mut set = SetId([0; SetId::LEN]);
+    batch.rng.fill_bytes(&mut set.0);
+    for (index, shard) in (0..=u8::MAX).zip(&shards) {
+        let waiting = Waiting { mail: id, place: Place { set, shape, index } };
+        let row = batch.txn.put(Shelf::Fragments, batch.epoch, &waiting.encode(), shard, &[], batch.rng)?;
+        mail.waiting.insert(row, waiting);
+    }
+    mail.row.exit = Some(exit);
+    batch.book.cut(mail.row.message, shape, &mut batch.out);
+    batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng)
+}
+
+fn abandon<R>(batch: &mut Batch<'_, '_, R>, mail: &mut Mail) -> Result<(), StoreError> {
+    mail.row.exit = None;
+    std::mem::take(&mut mail.waiting).into_keys().try_for_each(|row| batch.txn.delete(Shelf::Fragments, row))
+}
+
+/// Spare shards: two for every five, and never none while there is room in a set, so that the loss of a mix need not
+/// cost the mail.
+fn spares(packed: usize) -> usize {
+    let needed = packed.div_ceil(shards::SHARD_LEN);
+    (needed * 2).div_ceil(5).min(shards::MAX_SHARDS.saturating_sub(needed))
+}
+
+/// A stored shard, which has one size.
+pub(super) fn shard(content: &[u8]) -> Result<&Shard, StoreError> {
+    content.try_into().map_err(|_| damaged())
+}
+
+/// A packet for a path drawn now, with the keys of the epochs in which it is due where.
+fn build<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    document: &Document,
+    exit: NodeId,
+    payload: &[u8; PAYLOAD_LEN],
+) -> Option<Route> {
+    let leaves = batch.now.next_tick(document.params().tick);
+    for _ in 0..DRAWS {
+        let path = route::path(document, &batch.setup.me, &exit, batch.rng).ok()?;
+        let Some(legs) = legs(batch, document, &path, leaves) else { continue };
+        let hops: Vec<Hop<'_>> = legs.iter().map(|leg| Hop { id: leg.node, key: leg.key }).collect();
+        let (last, between) = legs.split_last()?;
+        let delays: Vec<u32> = between.iter().map(|leg| leg.delay_ms).collect();
+        let last = Last::Deliver { delay_ms: last.delay_ms };
+        let packet = sphinx::build(&hops, &delays, last, payload, &Randomness::draw(batch.rng)).ok()?;
+        return Some(Route { packet, path, leaves });
+    }
+    None
+}
+
+struct Route {
+    packet: Packet,
+    path: Vec<NodeId>,
+    leaves: Time,
+}
+
+struct Leg<'a> {
+    node: NodeId,
+    key: &'a PublicKey,
+    delay_ms: u32,
+}
+
+/// Draws how long each hop holds the packet; none if a hop has no key published for the time it gets there.
+fn legs<'a, R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    document: &'a Document,
+    path: &[NodeId],
+    leaves: Time,
+) -> Option<Vec<Leg<'a>>> {
+    let params = document.params();
+    let mut arrives = leaves;
+    let mut legs = Vec::with_capacity(path.len());
+    for node in path {
+        let epoch = epoch::key_epoch(arrives, params, batch.rng);
+        let key = document.node(node)?.mix_keys.get(&epoch)?;
+        let delay = delay::draw(params, batch.rng);
+        let delay_ms = u32::try_from(delay.as_millis()).ok()?;
+        legs.push(Leg { node: *node, key, delay_ms });
+        arrives = arrives.plus(delay).next_tick(params.tick);
+    }
+    Some(legs)
+}
+
+pub(super) fn max_size(document: &Document) -> usize {
+    usize::try_from(document.params().max_size).unwrap_or(usize::MAX)
+}
+
+pub(super) fn size(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// Whether the mail is refused before it is looked into.
+fn refusal<R>(batch: &Batch<'_, '_, R>, document: &Document, request: &Request, target: &Address) -> Option<Reason> {
+    if request.mail.len() > batch.setup.max_size.min(max_size(document)) {
+        return Some(Reason::MailTooBig);
+    }
+    let none_takes_it = route::exits_for(document, target, size(request.mail.len())).is_empty();
+    if target.under_suffix(&batch.setup.suffix).is_some() || none_takes_it {
+        return Some(Reason::NoExit);
+    }
+    (batch.used > batch.setup.max_spool).then_some(Reason::SpoolFull)
+}
+
+/// The id of a mail. What an MTA hands in twice gets the same one twice, so that neither this node nor an exit takes it
+/// for two; without our key it tells nothing.
+fn message_id<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, request: &Request, target: &Address) -> MessageId {
+    let mut id = [0; MessageId::LEN];
+    let Some(dedup) = &request.dedup else {
+        batch.rng.fill_bytes(&mut id);
+        return MessageId(id);
+    };
+    let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
+    for part in [dedup.as_slice(), target.to_string().as_bytes(), &request.mail] {
+        // Lengths, so that no two triples are the same bytes.
+        hash.update(&size(part.len()).to_be_bytes()).update(part);
+    }
+    hash.finalize_xof().fill(&mut id);
+    MessageId(id)
+}
+
+fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) -> Result<bool, StoreError> {
+    if request.dedup.is_none() {
+        return Ok(false);
+    }
+    batch.remembered(Marks::Submitted, &id.0)
+}
+
+fn reason(refused: Refused) -> Reason {
+    match refused {
+        Refused::Empty | Refused::BadHeader => Reason::NotAMail,
+        Refused::HeaderTooLong | Refused::TooDeep | Refused::TooManyParts => Reason::TooComplex,
+        Refused::Piece | Refused::BadEncoding => Reason::Unreadable,
+        Refused::BareLineEnd => Reason::BareControl,
+        Refused::Loop => Reason::BeenThrough,
+    }
+}
+
+/// The message as it will cross the network: nothing in it that the recipient need not see.
+fn clean<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    document: &Document,
+    request: &Request,
+    target: &Address,
+    id: MessageId,
+) -> Result<Vec<u8>, Reason> {
+    let mut message_id = [0; 16];
+    batch.rng.fill_bytes(&mut message_id);
+    let mut seed = [0; 32];
+    batch.rng.fill_bytes(&mut seed);
+    let rules = EntryRules {
+        recipient: target,
+        message_id,
+        message_id_domain: &document.params().message_id_domain,
+        own_domains: &batch.setup.own_domains,
+        seed,
+    };
+    let mail = sanitize::at_entry(&request.mail, &rules).map_err(reason)?;
+    // Encoding anew can make it longer, and the exit holds what it unpacks to the same limit.
+    if mail.len() > max_size(document) {
+        return Err(Reason::MailTooBig);
+    }
+    let message = Message { recipient: target.clone(), mail, id, surb: None };
+    message::pack(&message).map_err(|_| Reason::MailTooBig)
+}

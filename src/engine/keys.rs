@@ -1,0 +1,60 @@
+//! The mix keys that are accepted now.
+
+use crate::directory::Params;
+use crate::id::{Epoch, NodeId};
+use crate::mix::epoch;
+use crate::sphinx::geometry::HEADER_LEN;
+use crate::sphinx::xwing::MixKey;
+use crate::sphinx::{self, Opened};
+use crate::store::{Store, StoreError};
+use crate::time::Time;
+use rand_core::CryptoRng;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+/// Keys are published this many epochs ahead, so that a sleeping authority does not stop the network.
+const AHEAD: u64 = 7;
+
+/// Expanded once, because expanding costs as much as a decapsulation.
+#[derive(Default)]
+pub(super) struct Keys {
+    window: Option<RangeInclusive<Epoch>>,
+    live: BTreeMap<Epoch, MixKey>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keys({:?})", self.window)
+    }
+}
+
+impl Keys {
+    /// Makes the keys due to be made, and keeps expanded those whose acceptance window `now` falls in.
+    pub(super) fn turn<R: CryptoRng>(
+        &mut self,
+        store: &mut Store,
+        now: Time,
+        params: &Params,
+        rng: &mut R,
+    ) -> Result<(), StoreError> {
+        let window = epoch::accepted(now, params);
+        if self.window.as_ref() == Some(&window) {
+            return Ok(());
+        }
+        let (first, last) = (*window.start(), *window.end());
+        store.ensure_keys(first, last.plus(AHEAD), rng)?;
+        self.live.retain(|epoch, _| window.contains(epoch));
+        for epoch in (first.0..=last.0).map(Epoch) {
+            if let Some(seed) = store.mix_seed(epoch) {
+                self.live.entry(epoch).or_insert_with(|| MixKey::from_seed(seed));
+            }
+        }
+        self.window = Some(window);
+        Ok(())
+    }
+
+    /// Tries the live keys until the header's MAC holds.
+    pub(super) fn open(&self, header: &[u8; HEADER_LEN], me: &NodeId) -> Option<(Epoch, Opened)> {
+        self.live.iter().find_map(|(epoch, key)| Some((*epoch, sphinx::open(header, key, me).ok()?)))
+    }
+}

@@ -1,0 +1,298 @@
+//! The mix: takes packets in, holds them, and hands them on in shuffled batches.
+
+use super::keys::Keys;
+use super::rows::{Pooled, Then, damaged};
+use super::witness::Arrival;
+use super::{Batch, Output, PacketId, Token};
+use crate::id::NodeId;
+use crate::mix::delay;
+use crate::mix::random::shuffle;
+use crate::sphinx::geometry::{BODY_LEN, HEADER_LEN, PAYLOAD_LEN};
+use crate::sphinx::{self, BodyKey, Command, Packet, Peeled};
+use crate::store::{Marks, RowId, Shelf, Store, StoreError};
+use crate::time::Time;
+use rand_core::CryptoRng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Packets a neighbour may owe an acknowledgement for. Bounds memory (1 MiB a link) and what a broken link repeats.
+pub const WINDOW: usize = 16;
+
+/// Packets whose last layer comes off in one call: each costs 50 us, and the batch is one transaction.
+const OPENED_AT_ONCE: usize = 64;
+
+/// A packet whose last layer came off here.
+pub(super) struct Ended {
+    pub(super) payload: Box<[u8; PAYLOAD_LEN]>,
+    pub(super) arrival: Option<Arrival>,
+}
+
+/// The pool and the neighbours it empties into.
+#[derive(Debug, Default)]
+pub(super) struct Relay {
+    rows: BTreeMap<RowId, Pooled>,
+    /// Rows not yet due, by the tick they leave at.
+    held: BTreeSet<(Time, RowId)>,
+    /// Due rows whose last layer is still to come off.
+    ending: VecDeque<RowId>,
+    neighbours: BTreeMap<NodeId, Neighbour>,
+}
+
+#[derive(Debug, Default)]
+struct Neighbour {
+    up: bool,
+    wanted: bool,
+    /// Due, not sent.
+    ready: VecDeque<RowId>,
+    /// Sent, not acknowledged.
+    flying: BTreeSet<RowId>,
+}
+
+impl Relay {
+    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+        let mut relay = Self::default();
+        for row in store.rows(Shelf::Pool)? {
+            relay.hold(row.id, Pooled::decode(&row.meta)?);
+        }
+        Ok(relay)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Time> {
+        if !self.ending.is_empty() {
+            return Some(Time::from_millis(0));
+        }
+        self.held.first().map(|(due, _)| *due)
+    }
+
+    /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path; only a store
+    /// without room answers otherwise, and then nothing is remembered of the packet.
+    pub(super) fn packet<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        keys: &Keys,
+        token: Token,
+        from: NodeId,
+        packet: &Packet,
+    ) -> Result<(), StoreError> {
+        match self.admit(batch, keys, from, packet) {
+            Ok(()) => batch.out.push(Output::Disposed(token)),
+            Err(StoreError::Full) => batch.out.push(Output::Busy(token)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn admit<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        keys: &Keys,
+        from: NodeId,
+        packet: &Packet,
+    ) -> Result<(), StoreError> {
+        let Some((epoch, opened)) = keys.open(packet.header(), &batch.setup.me) else {
+            batch.counts.dropped += 1;
+            return Ok(());
+        };
+        // The tag is looked up before the body is touched, so that a flood of replays costs one KEM each.
+        let tag = opened.tag();
+        if batch.txn.marked(Marks::Replay, epoch, &tag.0)? {
+            batch.counts.replayed += 1;
+            return Ok(());
+        }
+        let peeled = opened.route().ok();
+        match peeled.and_then(|peeled| Some((place(batch, &peeled)?, peeled))) {
+            None => batch.counts.dropped += 1,
+            Some((row, peeled)) => {
+                let id = self.put(batch, row, &record(&peeled), packet.body())?;
+                batch.book.arrived(id, batch.now, from, packet);
+            }
+        }
+        batch.txn.mark(Marks::Replay, epoch, tag.0)?;
+        Ok(())
+    }
+
+    /// Pools a packet built here, to leave at the next tick among all others.
+    pub(super) fn send_own<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        first: NodeId,
+        due: Time,
+        packet: &Packet,
+    ) -> Result<(), StoreError> {
+        self.put(batch, Pooled { due, then: Then::Send(first) }, packet.header(), packet.body())?;
+        Ok(())
+    }
+
+    fn put<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        row: Pooled,
+        record: &[u8],
+        body: &[u8; BODY_LEN],
+    ) -> Result<RowId, StoreError> {
+        let epoch = batch.epoch_of(row.due);
+        let id = batch.txn.put(Shelf::Pool, epoch, &row.encode(), record, body, batch.rng)?;
+        batch.counts.pooled += 1;
+        self.hold(id, row);
+        Ok(id)
+    }
+
+    fn hold(&mut self, id: RowId, row: Pooled) {
+        self.rows.insert(id, row);
+        self.held.insert((row.due, id));
+    }
+
+    /// Lets go of what is due: hands the order to chance, and returns what ends here.
+    pub(super) fn due<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<Vec<Ended>, StoreError> {
+        let mut leaving = Vec::new();
+        while let Some(&(due, id)) = self.held.first() {
+            if due > batch.now {
+                break;
+            }
+            self.held.pop_first();
+            leaving.push(id);
+        }
+        shuffle(&mut leaving, batch.rng);
+        for id in leaving {
+            match self.rows.get(&id).map(|row| row.then) {
+                Some(Then::Forward(to) | Then::Send(to)) => self.neighbours.entry(to).or_default().ready.push_back(id),
+                Some(Then::Open) => self.ending.push_back(id),
+                None => {}
+            }
+        }
+        self.open_last_layers(batch)
+    }
+
+    fn open_last_layers<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<Vec<Ended>, StoreError> {
+        let mut ended = Vec::new();
+        for _ in 0..OPENED_AT_ONCE {
+            let Some(id) = self.ending.pop_front() else { break };
+            let content = batch.txn.read(Shelf::Pool, id)?;
+            let mut body = array::<BODY_LEN>(&content.raw)?;
+            sphinx::open_body(&BodyKey::from_bytes(&array(&content.sealed)?), &mut body);
+            match sphinx::payload_of(&body) {
+                Ok(payload) => ended.push(Ended { payload: Box::new(*payload), arrival: batch.book.arrival(id) }),
+                // Nobody is told: the sender tagged it, or a mix on the way did.
+                Err(_) => batch.counts.dropped += 1,
+            }
+            self.forget(batch, id)?;
+        }
+        Ok(ended)
+    }
+
+    /// Hands due packets to the links that take them, and asks for the links that are missing.
+    pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
+        self.drop_unreachable(batch)?;
+        for (to, neighbour) in &mut self.neighbours {
+            if neighbour.ready.is_empty() {
+                continue;
+            }
+            if !neighbour.wanted {
+                neighbour.wanted = true;
+                batch.out.push(Output::Connect(*to));
+            }
+            while neighbour.up && neighbour.flying.len() < WINDOW {
+                let Some(id) = neighbour.ready.pop_front() else { break };
+                let Some(row) = self.rows.get(&id) else { continue };
+                let packet = outgoing(batch, id, row.then)?;
+                batch.book.left(id, batch.now, *to, &packet, &mut batch.out);
+                neighbour.flying.insert(id);
+                batch.out.push(Output::Send { to: *to, id: PacketId(id), packet });
+            }
+        }
+        Ok(())
+    }
+
+    /// A next hop that no document names can't be reached, now or later.
+    fn drop_unreachable<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
+        let Some(document) = batch.document else { return Ok(()) };
+        let gone: Vec<NodeId> = self
+            .neighbours
+            .iter()
+            .filter(|(id, neighbour)| !neighbour.ready.is_empty() && document.node(id).is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let ready = self.neighbours.get_mut(&id).map(|neighbour| std::mem::take(&mut neighbour.ready));
+            for row in ready.unwrap_or_default() {
+                self.forget(batch, row)?;
+                batch.counts.dropped += 1;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn link_up(&mut self, peer: NodeId) {
+        self.link_down(peer);
+        self.neighbours.entry(peer).or_default().up = true;
+    }
+
+    pub(super) fn link_down(&mut self, peer: NodeId) {
+        let neighbour = self.neighbours.entry(peer).or_default();
+        neighbour.up = false;
+        for id in std::mem::take(&mut neighbour.flying) {
+            neighbour.ready.push_front(id);
+        }
+    }
+
+    /// The next hop has it on disk: only now may it go here.
+    pub(super) fn acked<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        to: NodeId,
+        PacketId(id): PacketId,
+    ) -> Result<(), StoreError> {
+        let flying = self.neighbours.get_mut(&to).is_some_and(|neighbour| neighbour.flying.remove(&id));
+        if !flying {
+            return Ok(());
+        }
+        batch.counts.handed_on += 1;
+        self.forget(batch, id)
+    }
+
+    fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
+        self.rows.remove(&id);
+        batch.book.forget(id);
+        batch.txn.delete(Shelf::Pool, id)
+    }
+}
+
+/// Where a peeled packet goes and when, if it goes anywhere.
+fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
+    let (delay, then) = match peeled.command {
+        Command::Forward { next, delay_ms } => (delay_ms, Then::Forward(next)),
+        Command::Deliver { delay_ms } if batch.setup.exit.is_some() => (delay_ms, Then::Open),
+        // No SURB was made here, cover ends here, and a mail for the world needs an exit.
+        Command::Deliver { .. } | Command::Reply { .. } | Command::Drop => return None,
+    };
+    let params = batch.document?.params();
+    let delay = Duration::from_millis(delay.into());
+    if !delay::is_allowed(delay, params) {
+        return None;
+    }
+    Some(Pooled { due: batch.now.plus(delay).next_tick(params.tick), then })
+}
+
+/// What is sealed beside a pooled body: the key to the body, then the next hop's header.
+fn record(peeled: &Peeled) -> Vec<u8> {
+    let mut record = peeled.body_key.as_bytes().to_vec();
+    if let Some(header) = &peeled.next_header {
+        record.extend_from_slice(header.as_slice());
+    }
+    record
+}
+
+fn outgoing<R>(batch: &Batch<'_, '_, R>, id: RowId, then: Then) -> Result<Packet, StoreError> {
+    let content = batch.txn.read(Shelf::Pool, id)?;
+    let mut body = array::<BODY_LEN>(&content.raw)?;
+    if matches!(then, Then::Send(_)) {
+        return Ok(Packet::from_parts(&array::<HEADER_LEN>(&content.sealed)?, &body));
+    }
+    let (key, header) = content.sealed.split_at_checked(BodyKey::LEN).ok_or(damaged())?;
+    sphinx::open_body(&BodyKey::from_bytes(&array(key)?), &mut body);
+    Ok(Packet::from_parts(&array::<HEADER_LEN>(header)?, &body))
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| damaged())
+}

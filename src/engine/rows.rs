@@ -1,0 +1,229 @@
+//! What the engine writes into the sealed meta of a row, and reads back after a restart.
+//!
+//! One struct a shelf. Each starts with a version byte; bytes that don't parse mean a damaged store, not a hostile peer.
+
+use crate::id::{MessageId, NodeId, SetId};
+use crate::message::shards::Shape;
+use crate::store::{RowId, StoreError};
+use crate::time::Time;
+use crate::wire::{Malformed, Reader, Writer};
+
+const VERSION: u8 = 1;
+
+/// A packet held by this node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pooled {
+    /// The tick at which it leaves.
+    pub(super) due: Time,
+    pub(super) then: Then,
+}
+
+/// What happens to a packet when it is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Then {
+    /// One layer is still to come off the body; then on to this node.
+    Forward(NodeId),
+    /// Built here, or peeled whole: on to this node as it lies.
+    Send(NodeId),
+    /// The last layer is still to come off the body; it ends here.
+    Open,
+}
+
+impl Pooled {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(42);
+        let (kind, node) = match self.then {
+            Then::Forward(node) => (0, node.0),
+            Then::Send(node) => (1, node.0),
+            Then::Open => (2, [0; NodeId::LEN]),
+        };
+        w.u8(VERSION).u64(self.due.as_millis()).u8(kind).bytes(&node);
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| {
+            let due = Time::from_millis(r.u64()?);
+            let kind = r.u8()?;
+            let node = NodeId(r.array()?);
+            let then = match kind {
+                0 => Then::Forward(node),
+                1 => Then::Send(node),
+                2 => Then::Open,
+                _ => return Err(Malformed),
+            };
+            Ok(Self { due, then })
+        })
+    }
+}
+
+/// A mail accepted from an injector; its content is the packed message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Spooled {
+    pub(super) message: MessageId,
+    pub(super) accepted: Time,
+    /// The exit of the try under way; none while the mail waits for its first slot.
+    pub(super) exit: Option<NodeId>,
+}
+
+impl Spooled {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(64);
+        w.u8(VERSION).bytes(&self.message.0).u64(self.accepted.as_millis());
+        match &self.exit {
+            None => w.u8(0),
+            Some(exit) => w.u8(1).bytes(&exit.0),
+        };
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| {
+            let message = MessageId(r.array()?);
+            let accepted = Time::from_millis(r.u64()?);
+            let exit = match r.u8()? {
+                0 => None,
+                1 => Some(NodeId(r.array()?)),
+                _ => return Err(Malformed),
+            };
+            Ok(Self { message, accepted, exit })
+        })
+    }
+}
+
+/// Where a fragment stands in its set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub(super) set: SetId,
+    pub(super) shape: Shape,
+    pub(super) index: u8,
+}
+
+impl Place {
+    fn write(&self, w: &mut Writer) {
+        w.bytes(&self.set.0).u8(self.shape.k()).u8(self.shape.n()).u32(self.shape.length()).u8(self.index);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { set: SetId(r.array()?), shape: Shape::new(r.u8()?, r.u8()?, r.u32()?)?, index: r.u8()? })
+    }
+}
+
+/// A fragment waiting for a send slot; its content is the shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Waiting {
+    /// The mail in the spool that it is a piece of.
+    pub(super) mail: RowId,
+    pub(super) place: Place,
+}
+
+impl Waiting {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(32);
+        w.u8(VERSION).u64(self.mail.0);
+        self.place.write(&mut w);
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| Ok(Self { mail: RowId(r.u64()?), place: Place::read(r)? }))
+    }
+}
+
+/// A fragment that arrived and waits for its siblings; its content is the shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Part {
+    pub(super) arrived: Time,
+    pub(super) place: Place,
+}
+
+impl Part {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(32);
+        w.u8(VERSION).u64(self.arrived.as_millis());
+        self.place.write(&mut w);
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| Ok(Self { arrived: Time::from_millis(r.u64()?), place: Place::read(r)? }))
+    }
+}
+
+/// A mail for the local MTA; its content is the recipient and the clean mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Outgoing {
+    pub(super) since: Time,
+    /// Hand-overs that the MTA has deferred.
+    pub(super) deferred: u32,
+    /// Not to be tried before.
+    pub(super) next: Time,
+}
+
+impl Outgoing {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(24);
+        w.u8(VERSION).u64(self.since.as_millis()).u32(self.deferred).u64(self.next.as_millis());
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| {
+            Ok(Self { since: Time::from_millis(r.u64()?), deferred: r.u32()?, next: Time::from_millis(r.u64()?) })
+        })
+    }
+}
+
+/// A row that this code did not write, or not as it stands.
+pub(super) fn damaged() -> StoreError {
+    StoreError::Damaged("a row says what no fog writes".into())
+}
+
+fn read<T>(meta: &[u8], parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>) -> Result<T, StoreError> {
+    let mut r = Reader::new(meta);
+    let parsed = (|| {
+        if r.u8()? != VERSION {
+            return Err(Malformed);
+        }
+        let value = parse(&mut r)?;
+        r.clone().finish()?;
+        Ok(value)
+    })();
+    parsed.map_err(|Malformed| damaged())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_were_written() {
+        let place = Place { set: SetId([1; 16]), shape: Shape::new(2, 3, 70_000).unwrap(), index: 1 };
+        for then in [Then::Forward(NodeId([2; 32])), Then::Send(NodeId([3; 32])), Then::Open] {
+            let row = Pooled { due: Time::from_millis(9), then };
+            assert_eq!(Pooled::decode(&row.encode()).unwrap(), row);
+        }
+        for exit in [None, Some(NodeId([4; 32]))] {
+            let row = Spooled { message: MessageId([5; 16]), accepted: Time::from_millis(8), exit };
+            assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
+        }
+        let row = Waiting { mail: RowId(11), place };
+        assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
+        let row = Part { arrived: Time::from_millis(10), place };
+        assert_eq!(Part::decode(&row.encode()).unwrap(), row);
+        let row = Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3) };
+        assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
+    }
+
+    #[test]
+    fn a_row_cut_short_lengthened_or_of_another_version_is_damaged() {
+        let row = Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3) }.encode();
+        let mut longer = row.clone();
+        longer.push(0);
+        let mut other = row.clone();
+        other[0] = 2;
+        for bytes in [&row[..row.len() - 1], &longer, &other] {
+            assert!(matches!(Outgoing::decode(bytes), Err(StoreError::Damaged(_))));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Fifty engines on fifty disks in memory, under virtual time: links break, acknowledgements get lost, nodes crash in
+//! the middle of a write. Whatever breaks, each mail is put into an outbox exactly once.
+//!
+//! `FOG_SEEDS=N` runs N seeds instead of a few; a failure prints its seed.
+
+#[path = "network/world.rs"]
+mod world;
+
+use world::{Faults, Plan, World};
+
+fn seeds() -> u64 {
+    std::env::var("FOG_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// Runs the plan and checks that every mail is in one outbox, once.
+fn run(plan: Plan) -> World {
+    let seed = plan.seed;
+    let mut world = World::new(plan);
+    world.run();
+    let (missing, doubled) = world.tally();
+    assert!(missing.is_empty(), "seed {seed}: {} mails are in no outbox: {missing:?}", missing.len());
+    assert!(doubled.is_empty(), "seed {seed}: {} mails are in more than one: {doubled:?}", doubled.len());
+    world
+}
+
+#[test]
+fn mails_cross_a_quiet_network_exactly_once() {
+    let mut world = run(Plan { nodes: 50, mails: 60, faults: Faults::NONE, ..Plan::new(1) });
+    assert_eq!(world.counts(|counts| counts.replayed), 0);
+    assert_eq!(world.rows_left(), 0, "nothing is kept that somebody else answers for");
+}
+
+#[test]
+fn mails_cross_exactly_once_whatever_breaks() {
+    for seed in 0..seeds() {
+        let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 120, torn: 40, deferral: 0.2 };
+        let world = run(Plan { nodes: 50, mails: 120, faults, ..Plan::new(100 + seed) });
+        assert!(world.counts(|counts| counts.replayed) > 0, "seed {seed}: no packet came twice: the faults don't bite");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 10, torn: 5, deferral: 0.2 };
+    let trace = |seed| run(Plan { nodes: 8, mails: 12, faults, ..Plan::new(seed) }).trace();
+    assert_eq!(trace(7), trace(7));
+    assert_ne!(trace(7), trace(8));
+}
+
+#[test]
+fn a_mail_of_five_megabytes_crosses_as_well_as_one_of_a_kilobyte() {
+    let faults = Faults { loss: 0.05, ack_loss: 0.05, crashes: 5, torn: 2, deferral: 0.0 };
+    let world = run(Plan { nodes: 6, mails: 2, sizes: vec![5_000_000, 1_000], faults, ..Plan::new(3) });
+    assert_eq!(world.tally(), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_handed_in_twice_under_one_queue_id_is_taken_once() {
+    let faults = Faults { loss: 0.0, ack_loss: 0.0, crashes: 5, torn: 0, deferral: 0.0 };
+    run(Plan { nodes: 6, mails: 20, handed_in: 3, faults, ..Plan::new(4) });
+}

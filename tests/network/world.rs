@@ -1,0 +1,503 @@
+//! A network of real engines and real stores, and a world around them that breaks things.
+//!
+//! Time jumps from event to event. Links keep order, and break in the way TCP does: what was under way is gone, and
+//! both ends hear of it. A crash is the loss of everything but the disk.
+
+#![allow(missing_docs, reason = "test code")]
+
+use fog::delivery::Disposition;
+use fog::directory::{
+    Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
+    Signed, Trust,
+};
+use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Output, PacketId, Setup, Token};
+use fog::id::{Epoch, NodeId};
+use fog::mail::Address;
+use fog::secret::Secret;
+use fog::sphinx::Packet;
+use fog::sphinx::xwing::MixKey;
+use fog::store::{MemoryDisk, Shelf, Store};
+use fog::submit::{Outcome, Request, Source};
+use fog::time::Time;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// What goes wrong, and how often.
+#[derive(Clone, Copy)]
+pub struct Faults {
+    /// The share of packets whose link breaks before they arrive.
+    pub loss: f64,
+    /// The share of acknowledgements whose link breaks before they arrive.
+    pub ack_loss: f64,
+    /// Crashes between two calls.
+    pub crashes: usize,
+    /// Crashes in the middle of a commit.
+    pub torn: usize,
+    /// The share of hand-overs that the MTA defers.
+    pub deferral: f64,
+}
+
+impl Faults {
+    pub const NONE: Self = Self { loss: 0.0, ack_loss: 0.0, crashes: 0, torn: 0, deferral: 0.0 };
+}
+
+pub struct Plan {
+    pub seed: u64,
+    pub nodes: usize,
+    pub mails: usize,
+    /// Bytes of each mail's text, in turn.
+    pub sizes: Vec<usize>,
+    /// How often the MTA hands each mail in.
+    pub handed_in: usize,
+    pub faults: Faults,
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, nodes: 5, mails: 1, sizes: vec![700, 3_000, 40_000, 150_000], handed_in: 1, faults: Faults::NONE }
+    }
+}
+
+const START: Time = Time::from_secs(1_800_000_000);
+const LATENCY: Duration = Duration::from_millis(80);
+const RECONNECT: Duration = Duration::from_secs(5);
+const SEND_EVERY: Duration = Duration::from_secs(20);
+/// The mails are handed in, and the crashes happen, within this span.
+const BUSY: Duration = Duration::from_secs(8 * 3600);
+/// By then everything must have arrived: far more than the longest path and the longest queue.
+const END: Duration = Duration::from_secs(60 * 3600);
+
+struct Node {
+    engine: Option<Engine>,
+    disk: MemoryDisk,
+    setup: Box<dyn Fn() -> Setup>,
+    rng: StdRng,
+}
+
+enum Event {
+    Submit { node: usize, mail: usize, again: usize },
+    Packet { from: usize, to: usize, link: u64, id: PacketId, packet: Packet },
+    Ack { from: usize, to: usize, link: u64, id: PacketId },
+    LinkUp { from: usize, to: usize },
+    Delivered { node: usize, life: u64, id: DeliveryId, disposition: Disposition },
+    Crash { node: usize },
+    Tear { node: usize },
+    Wake { node: usize },
+}
+
+#[derive(Default, Clone, Copy)]
+struct Link {
+    up: bool,
+    /// Counts the times it came up: what was under way in an earlier life is gone.
+    life: u64,
+    wanted: bool,
+}
+
+/// What a token of a node stands for.
+enum Asked {
+    Packet { from: usize, link: u64, id: PacketId },
+    Mail { mail: usize, again: usize },
+}
+
+pub struct World {
+    plan: Plan,
+    now: Time,
+    rng: StdRng,
+    nodes: Vec<Node>,
+    ids: BTreeMap<NodeId, usize>,
+    document: Document,
+    links: BTreeMap<(usize, usize), Link>,
+    events: BTreeMap<(Time, u64), Event>,
+    counter: u64,
+    asked: BTreeMap<(usize, Token), Asked>,
+    lives: Vec<u64>,
+    /// For each mail, the outbox rows it was seen in.
+    seen: BTreeMap<usize, BTreeSet<(usize, DeliveryId)>>,
+    wakes: BTreeMap<usize, Time>,
+    trace: DefaultHasher,
+    past: Vec<Counts>,
+}
+
+impl World {
+    pub fn new(plan: Plan) -> Self {
+        let mut rng = StdRng::seed_from_u64(plan.seed);
+        let params = Params {
+            min_delay: Duration::from_secs(60),
+            mean_delay: Duration::from_secs(1800),
+            max_delay: Duration::from_secs(4 * 3600),
+            tick: Duration::from_secs(60),
+            send_every: SEND_EVERY,
+            max_size: 8 << 20,
+            ..Params::default()
+        };
+        let (nodes, descriptors) = (0..plan.nodes).map(|n| node(n, &params, &mut rng)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let ids = descriptors.iter().enumerate().map(|(n, signed)| (signed.descriptor().id(), n)).collect();
+        let document = document(params, descriptors, &mut rng);
+        let lives = vec![0; plan.nodes];
+        let mut world = Self {
+            plan,
+            now: START,
+            rng,
+            nodes,
+            ids,
+            document,
+            links: BTreeMap::new(),
+            events: BTreeMap::new(),
+            counter: 0,
+            asked: BTreeMap::new(),
+            lives,
+            seen: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            trace: DefaultHasher::new(),
+            past: Vec::new(),
+        };
+        (0..world.nodes.len()).for_each(|n| world.boot(n));
+        world.schedule_plan();
+        world
+    }
+
+    fn schedule_plan(&mut self) {
+        for mail in 0..self.plan.mails {
+            let node = self.rng.random_range(0..self.nodes.len());
+            for again in 0..self.plan.handed_in {
+                let at = self.moment();
+                self.at(at, Event::Submit { node, mail, again });
+            }
+        }
+        for _ in 0..self.plan.faults.crashes {
+            let (node, at) = (self.rng.random_range(0..self.nodes.len()), self.moment());
+            self.at(at, Event::Crash { node });
+        }
+        for _ in 0..self.plan.faults.torn {
+            let (node, at) = (self.rng.random_range(0..self.nodes.len()), self.moment());
+            self.at(at, Event::Tear { node });
+        }
+    }
+
+    fn moment(&mut self) -> Time {
+        START.plus(Duration::from_millis(self.rng.random_range(0..u64::try_from(BUSY.as_millis()).unwrap())))
+    }
+
+    fn at(&mut self, at: Time, event: Event) {
+        self.counter += 1;
+        self.events.insert((at, self.counter), event);
+    }
+
+    /// Plays everything until nothing is left to happen.
+    pub fn run(&mut self) {
+        while let Some(((at, _), event)) = self.events.pop_first() {
+            assert!(at.since(START) < END, "seed {}: something still moves after the end", self.plan.seed);
+            self.now = self.now.max(at);
+            self.play(event);
+        }
+    }
+
+    fn play(&mut self, event: Event) {
+        match event {
+            Event::Submit { node, mail, again } => self.submit(node, mail, again),
+            Event::Packet { from, to, link, id, packet } => {
+                if self.is_alive((from, to), link) {
+                    let token = self.token(to, Asked::Packet { from, link, id });
+                    let from = self.id(from);
+                    self.tell(to, Input::Packet { token, from, packet });
+                }
+            }
+            Event::Ack { from, to, link, id } => {
+                if self.is_alive((from, to), link) {
+                    let to = self.id(to);
+                    self.tell(from, Input::Acked { to, id });
+                }
+            }
+            Event::LinkUp { from, to } => {
+                let link = self.links.entry((from, to)).or_default();
+                if !link.up {
+                    link.up = true;
+                    link.life += 1;
+                    let to = self.id(to);
+                    self.tell(from, Input::LinkUp(to));
+                }
+            }
+            Event::Delivered { node, life, id, disposition } => {
+                if self.lives[node] == life {
+                    self.tell(node, Input::Delivered { id, disposition });
+                }
+            }
+            Event::Crash { node } => self.crash(node),
+            Event::Tear { node } => {
+                let writes = self.rng.random_range(0..12);
+                self.nodes[node].disk.fail_after(writes);
+            }
+            Event::Wake { node } => {
+                if self.wakes.get(&node) == Some(&self.now) {
+                    self.wakes.remove(&node);
+                    self.step(node, vec![]);
+                }
+            }
+        }
+    }
+
+    fn is_alive(&self, link: (usize, usize), life: u64) -> bool {
+        self.links.get(&link).is_some_and(|link| link.up && link.life == life)
+    }
+
+    fn id(&self, node: usize) -> NodeId {
+        *self.ids.iter().find(|(_, n)| **n == node).unwrap().0
+    }
+
+    fn token(&mut self, node: usize, asked: Asked) -> Token {
+        self.counter += 1;
+        let token = Token(self.counter);
+        self.asked.insert((node, token), asked);
+        token
+    }
+
+    fn submit(&mut self, node: usize, mail: usize, again: usize) {
+        let size = self.plan.sizes[mail % self.plan.sizes.len()];
+        let token = self.token(node, Asked::Mail { mail, again });
+        let request = Request {
+            source: Source::Mta,
+            dedup: Some(format!("queue-id-{mail}").into_bytes()),
+            sender: None,
+            recipients: vec![Address::parse(&format!("mail-{mail}@example.com.fog")).unwrap()],
+            mail: text(mail, size),
+        };
+        self.tell(node, Input::Submit { token, request });
+    }
+
+    fn tell(&mut self, node: usize, input: Input) {
+        self.step(node, vec![input]);
+    }
+
+    fn step(&mut self, node: usize, inputs: Vec<Input>) {
+        let now = self.now;
+        let it = &mut self.nodes[node];
+        let Some(engine) = &mut it.engine else { return };
+        let Ok(outputs) = engine.handle(inputs, now, &mut it.rng) else {
+            return self.crash(node);
+        };
+        if let Some(at) = engine.next_wakeup() {
+            let at = at.max(now.plus(Duration::from_millis(1)));
+            if self.wakes.get(&node).is_none_or(|set| *set <= now || at < *set) {
+                self.wakes.insert(node, at);
+                self.at(at, Event::Wake { node });
+            }
+        }
+        outputs.into_iter().for_each(|output| self.carry_out(node, output));
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output) {
+        self.note(node, &output);
+        match output {
+            Output::Reply { token, reply } => self.replied(node, token, &reply.outcomes),
+            Output::Disposed(token) => self.disposed(node, token),
+            Output::Busy(token) => {
+                let Some(Asked::Packet { from, .. }) = self.asked.remove(&(node, token)) else { return };
+                self.cut((from, node));
+            }
+            Output::Connect(to) => {
+                let to = self.ids[&to];
+                self.links.entry((node, to)).or_default().wanted = true;
+                self.at(self.now.plus(LATENCY), Event::LinkUp { from: node, to });
+            }
+            Output::Send { to, id, packet } => self.send(node, self.ids[&to], id, packet),
+            Output::Deliver { id, recipient, .. } => {
+                let mail = recipient.local().strip_prefix("mail-").unwrap().parse().unwrap();
+                self.seen.entry(mail).or_default().insert((node, id));
+                let deferred = self.rng.random_bool(self.plan.faults.deferral);
+                let disposition = if deferred { Disposition::Temporary } else { Disposition::Delivered };
+                let life = self.lives[node];
+                self.at(self.now.plus(LATENCY), Event::Delivered { node, life, id, disposition });
+            }
+            Output::Witness(_) => panic!("a witness in a network that is no demonstration"),
+        }
+    }
+
+    fn replied(&mut self, node: usize, token: Token, outcomes: &[Outcome]) {
+        let Some(Asked::Mail { mail, .. }) = self.asked.remove(&(node, token)) else { panic!("an answer to nothing") };
+        assert!(matches!(outcomes, [Outcome::Accepted(_)]), "mail {mail} was refused: {outcomes:?}");
+    }
+
+    fn disposed(&mut self, node: usize, token: Token) {
+        let Some(Asked::Packet { from, link, id }) = self.asked.remove(&(node, token)) else { return };
+        if self.rng.random_bool(self.plan.faults.ack_loss) {
+            return self.cut((from, node));
+        }
+        self.at(self.now.plus(LATENCY), Event::Ack { from, to: node, link, id });
+    }
+
+    fn send(&mut self, from: usize, to: usize, id: PacketId, packet: Packet) {
+        let link = self.links[&(from, to)];
+        if !link.up {
+            // It broke under an output of the same batch; the engine has heard of it.
+            return;
+        }
+        if self.rng.random_bool(self.plan.faults.loss) {
+            return self.cut((from, to));
+        }
+        self.at(self.now.plus(LATENCY), Event::Packet { from, to, link: link.life, id, packet });
+    }
+
+    /// A link breaks: what was under way is gone, and its owner hears of it and calls again.
+    fn cut(&mut self, (from, to): (usize, usize)) {
+        let Some(link) = self.links.get_mut(&(from, to)) else { return };
+        if !link.up {
+            return;
+        }
+        link.up = false;
+        // Not from inside `step`: the engine hears of it as of any event.
+        self.at(self.now.plus(RECONNECT), Event::LinkUp { from, to });
+        let to = self.id(to);
+        self.tell(from, Input::LinkDown(to));
+    }
+
+    /// Everything but the disk is gone.
+    fn crash(&mut self, node: usize) {
+        let engine = self.nodes[node].engine.take();
+        self.past.extend(engine.map(|engine| engine.counts()));
+        self.lives[node] += 1;
+        self.wakes.remove(&node);
+        let asked: Vec<_> = self.asked.extract_if(.., |(owner, _), _| *owner == node).map(|(_, asked)| asked).collect();
+        for asked in asked {
+            // An MTA that got no answer hands the mail in again.
+            if let Asked::Mail { mail, again } = asked {
+                self.at(self.now.plus(RECONNECT), Event::Submit { node, mail, again });
+            }
+        }
+        let mine: Vec<_> = self.links.extract_if(.., |(from, _), _| *from == node).collect();
+        drop(mine);
+        self.boot(node);
+        let towards: Vec<_> = self.links.keys().filter(|(_, to)| *to == node).copied().collect();
+        towards.into_iter().for_each(|link| self.cut(link));
+    }
+
+    fn boot(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        it.disk = it.disk.after_power_cut(&mut self.rng);
+        let store = Store::on(&it.disk).unwrap();
+        let engine = Engine::open(store, (it.setup)(), Some(Box::new(self.document.clone()))).unwrap();
+        // A crash must not make the dice fall as they did.
+        it.rng = StdRng::seed_from_u64(self.rng.next_u64());
+        it.engine = Some(engine);
+        self.tell(node, Input::ExitUp);
+    }
+
+    /// The mails that are in no outbox, and those that are in more than one or there twice.
+    pub fn tally(&self) -> (Vec<usize>, Vec<usize>) {
+        let rows = |mail: &usize| self.seen.get(mail).map_or(0, BTreeSet::len);
+        let all: Vec<usize> = (0..self.plan.mails).collect();
+        let missing = all.iter().copied().filter(|mail| rows(mail) == 0).collect();
+        (missing, all.into_iter().filter(|mail| rows(mail) > 1).collect())
+    }
+
+    pub fn counts(&self, of: impl Fn(&Counts) -> u64) -> u64 {
+        let live = self.nodes.iter().filter_map(|node| node.engine.as_ref()).map(Engine::counts);
+        live.chain(self.past.iter().copied()).map(|counts| of(&counts)).sum()
+    }
+
+    /// Rows in the pools, spools, fragments and outboxes of all nodes. Parts are apart: of each set, only k of n are
+    /// needed.
+    pub fn rows_left(&mut self) -> usize {
+        let mut left = 0;
+        for node in &mut self.nodes {
+            let store = node.engine.take().unwrap().into_store();
+            for shelf in [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Outbox] {
+                left += store.rows(shelf).unwrap().len();
+            }
+        }
+        left
+    }
+
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    fn note(&mut self, node: usize, output: &Output) {
+        (self.now, node).hash(&mut self.trace);
+        match output {
+            Output::Reply { reply, .. } => format!("{reply:?}").hash(&mut self.trace),
+            Output::Disposed(token) | Output::Busy(token) => token.hash(&mut self.trace),
+            Output::Connect(to) => to.hash(&mut self.trace),
+            Output::Send { to, id, packet } => (to, id, packet.as_bytes()).hash(&mut self.trace),
+            Output::Deliver { id, recipient, mail } => (id, recipient.to_string(), mail).hash(&mut self.trace),
+            Output::Witness(_) => {}
+        }
+    }
+}
+
+/// A mail of about `size` bytes that does not compress.
+fn text(mail: usize, size: usize) -> Vec<u8> {
+    let mut rng = StdRng::seed_from_u64(u64::try_from(mail).unwrap());
+    let head = format!("From: Alice <alice@sender.example>\r\nTo: x@y\r\nSubject: mail {mail}\r\n\r\n");
+    let mut bytes = head.into_bytes();
+    while bytes.len() < size {
+        for _ in 0..70 {
+            bytes.push(rng.random_range(b'0'..=b'z'));
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Node `n`: its engine's setup, its empty disk, and the descriptor that the document names it by.
+fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
+    let identity = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
+    let me = identity.node_id();
+    let dedup: [u8; 32] = rng.random();
+    let disk = MemoryDisk::new();
+    let mut store = Store::on(&disk).unwrap();
+    let first = START.epoch(params.epoch);
+    store.ensure_keys(first, first.plus(7), rng).unwrap();
+    let mix_keys = (first.0..first.0 + 8)
+        .map(Epoch)
+        .map(|epoch| (epoch, MixKey::from_seed(store.mix_seed(epoch).unwrap()).public().clone()))
+        .collect();
+    let is_exit = n % 3 == 0;
+    let descriptor = Descriptor {
+        name: format!("node-{n}"),
+        sequence: 1,
+        identity: identity.public(),
+        link_key: rng.random(),
+        address: NodeAddress::parse(&format!("node-{n}.example:9999")).unwrap(),
+        family: None,
+        contact: None,
+        version: "0".into(),
+        mix: true,
+        exit: is_exit.then_some(ExitPolicy { domains: Domains::All, max_size: params.max_size }),
+        mix_keys,
+    };
+    let setup = move || Setup {
+        me,
+        suffix: "fog".into(),
+        own_domains: vec![],
+        max_size: 8 << 20,
+        max_spool: u64::MAX,
+        exit: is_exit.then(|| ExitSetup {
+            from: Address::parse("anonymous@exit.example").unwrap(),
+            from_name: "Anonymous".into(),
+        }),
+        dedup_key: Secret::filled(|key| *key = dedup),
+    };
+    let rng = StdRng::seed_from_u64(rng.next_u64());
+    (Node { engine: None, disk, setup: Box::new(setup), rng }, descriptor.sign(&identity).unwrap())
+}
+
+/// The directory document of these nodes, signed by an authority made for it.
+fn document(params: Params, nodes: Vec<Signed>, rng: &mut StdRng) -> Document {
+    let authority = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
+    let id = authority.node_id();
+    let contents = Contents {
+        epoch: START.epoch(params.epoch),
+        previous: None,
+        params,
+        threshold: 1,
+        authorities: [(id, Authority { name: "authority".into(), identity: authority.public() })].into(),
+        nodes: nodes.into_iter().map(|node| (node.descriptor().id(), node)).collect(),
+    };
+    let mut candidate = Candidate::new(&contents).unwrap();
+    assert!(candidate.sign(&authority));
+    let trust = Trust::new(1, [id].into()).unwrap();
+    Document::verify(&candidate.to_text(), &trust, START, None).unwrap()
+}
