@@ -521,8 +521,6 @@ mod tests {
 
     #[test]
     fn the_biggest_request_fits_its_bound_and_one_byte_more_is_refused_unread() {
-        let longest =
-            to(&format!("{}@{}.fog", "l".repeat(64), ["d".repeat(61), "d".repeat(61), "d".repeat(61)].join(".")));
         let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(57), "fog".into()].join(".");
         let longest = to(&format!("{}@{labels}", "l".repeat(64)));
         assert_eq!(longest.to_string().len(), MAX_ADDRESS);

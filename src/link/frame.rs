@@ -193,7 +193,15 @@ mod tests {
         let (first, body) = messages(&packet);
         let mut other_type = first.clone();
         other_type[0] = 2;
-        for bad in [&[][..], &first[1..], &first[..FIRST_LEN - 1], &other_type[..], body, &packet[..]] {
+        for bad in [
+            &[][..],
+            &first[1..],
+            &first[..FIRST_LEN - 1],
+            &[&first[..], &[0]].concat(),
+            &other_type[..],
+            body,
+            &packet[..],
+        ] {
             assert_eq!(Incoming::default().take(bad), Err(Malformed), "{} bytes first", bad.len());
         }
         for bad in [&[][..], &first[..], &body[1..], &[&body[..], &[0]].concat()] {

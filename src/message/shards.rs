@@ -216,6 +216,7 @@ mod tests {
         assert_eq!(join(shape, &[(0, a), (0, a)]), Err(Malformed), "one twice");
         assert_eq!(join(shape, &[(0, a), (1, b), (1, b)]), Err(Malformed), "one twice among enough");
         assert_eq!(join(shape, &[(0, a), (3, c)]), Err(Malformed), "an index outside");
+        assert_eq!(join(shape, &[(0, a), (1, b), (3, c)]), Err(Malformed), "an index outside among enough");
         assert_eq!(join(shape, &[(1, a), (0, b)]), Err(Malformed), "swapped: no zeros behind the end");
         let mut marked = *b;
         marked[SHARD_LEN - 1] = 1;
