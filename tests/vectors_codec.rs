@@ -2,6 +2,8 @@
 //!
 //! `FOG_BLESS=1 cargo test --test vectors_codec` writes them anew after a deliberate change.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
 use data_encoding::{BASE64, HEXLOWER};
 use fog::id::{MessageId, SetId};
 use fog::link::frame;
