@@ -32,3 +32,25 @@ pub(super) fn open(key: &[u8; 32], seal: &[u8; SEAL_LEN], text: &mut [u8]) -> Re
         .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", text, Tag::from_slice(tag))
         .map_err(|_| Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn what_is_sealed_twice_looks_different_and_opens_with_its_own_seal_alone() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (mut one, mut two) = (*b"the same text", *b"the same text");
+        let seals = [seal(&[1; 32], &mut one, &mut rng), seal(&[1; 32], &mut two, &mut rng)];
+        assert!(one != two && one != *b"the same text");
+        for (key, seal) in [([2; 32], seals[0]), ([1; 32], seals[1])] {
+            let sealed = one;
+            assert_eq!(open(&key, &seal, &mut one), Err(Malformed));
+            assert_eq!(one, sealed, "changed by a failed opening");
+        }
+        assert_eq!(open(&[1; 32], &seals[0], &mut one), Ok(()));
+        assert_eq!(&one, b"the same text");
+    }
+}

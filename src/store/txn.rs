@@ -316,6 +316,8 @@ mod tests {
         let mut txn = store.begin().unwrap();
         let mail = vec![1; 400 * SLOT_LEN];
         assert!(matches!(txn.put(Shelf::Spool, EPOCH, b"", &mail, b"", &mut rng()), Err(StoreError::Full)));
+        let slab = &txn.store.slab;
+        assert_eq!(slab.len().unwrap(), u64::from(slab.total()) * SLOT_LEN as u64, "what could not be used is kept");
         txn.put(Shelf::Spool, EPOCH, b"", b"a small one", b"", &mut rng()).unwrap();
         txn.commit().unwrap();
         assert_eq!(store.usage().unwrap().slots, before.slots + 1);
