@@ -140,7 +140,7 @@ fn peel(mut packet: Packet, id: &NodeId, key: &MixKey) -> Result<(Command, Strin
     let peeled = opened.route()?;
     open_body(&peeled.body_key, packet.body_mut());
     if let Some(header) = peeled.next_header {
-        packet = Packet::from_parts(&header, packet.body());
+        packet = packet.with_header(&header);
     }
     Ok((peeled.command, tag, packet))
 }
@@ -324,7 +324,7 @@ impl RawPacket {
         let authenticated = [self.ad.as_slice(), &ct, &route].concat();
         let mac =
             Hmac::<Sha256>::new_from_slice(&mac_key).unwrap().chain_update(&authenticated).finalize().into_bytes();
-        wide_block::encrypt(&BodyKey::from_bytes(&body_key), &mut *self.body);
+        wide_block::encrypt(&BodyKey::from_bytes(&body_key), &mut self.body);
         let packet = [authenticated.as_slice(), &mac, self.body.as_slice()].concat();
         let (name, reason) = (self.name.to_owned(), reason.to_owned());
         Refused::Whole { name, nodes, packet: BASE64.encode(&packet), reason }
@@ -342,7 +342,7 @@ fn with_x25519_zero(key: &xwing::PublicKey, randomness: &[u8; 64]) -> Secret<32>
 fn wide_block_case<const N: usize>(name: &str) -> WideBlock {
     let (key, plain) = (bytes(name, "key"), bytes::<N>(name, "plain"));
     let mut cipher = plain.clone();
-    wide_block::encrypt(&BodyKey::from_bytes(&key), &mut *cipher);
+    wide_block::encrypt(&BodyKey::from_bytes(&key), &mut cipher);
     WideBlock { key: hex(&*key), plain: BASE64.encode(&*plain), cipher: BASE64.encode(&*cipher) }
 }
 

@@ -1,11 +1,11 @@
 //! Making a packet (docs/spec.md, "Building").
 
 use super::geometry::{AD, FILL_LEN, HEADER_LEN, KEM_CT_LEN, MAC_LEN, MAX_HOPS, PAYLOAD_LEN, ROUTE_LEN, SLOT_LEN};
-use super::geometry::{BODY_LEN, BODY_TAG_LEN, WINDOW_LEN};
+use super::geometry::{BODY_TAG_LEN, WINDOW_LEN};
 use super::kdf::HopKeys;
 use super::slot::{self, Command, Last, Next};
 use super::xwing::{self, PublicKey};
-use super::{Packet, split, split_mut, wide_block};
+use super::{Packet, joined, split, split_mut, wide_block};
 use crate::id::NodeId;
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -65,19 +65,19 @@ pub fn build(
     random: &Randomness,
 ) -> Result<Packet, BuildError> {
     let (header, keys) = seal_header(hops, delays_ms, last.into(), random)?;
-    let mut packet = Packet::from_parts(&header, &tagged(payload));
+    let mut packet = plain(&header, payload);
     keys.iter().rev().for_each(|keys| wide_block::encrypt(&keys.body, packet.body_mut()));
     Ok(packet)
 }
 
-/// `0^32 ‖ payload`
-pub(super) fn tagged(payload: &[u8; PAYLOAD_LEN]) -> Box<[u8; BODY_LEN]> {
-    boxed(&[&[0; BODY_TAG_LEN], payload])
+/// A packet whose body is not encrypted yet: `0^32 ‖ payload`.
+pub(super) fn plain(header: &[u8; HEADER_LEN], payload: &[u8; PAYLOAD_LEN]) -> Packet {
+    Packet(joined(&[header, &[0; BODY_TAG_LEN], payload]))
 }
 
 /// `AD ‖ ct ‖ route ‖ mac`
 pub(super) fn header(ct: &[u8; KEM_CT_LEN], route: &[u8; ROUTE_LEN], mac: &[u8; MAC_LEN]) -> Box<[u8; HEADER_LEN]> {
-    boxed(&[&AD, ct, route, mac])
+    joined(&[&AD, ct, route, mac])
 }
 
 /// The first hop's header, and what each hop will derive from its own, first hop first.
@@ -136,10 +136,6 @@ fn filler(keys: &[HopKeys]) -> Vec<u8> {
     }
     let (route, _) = split::<ROUTE_LEN, SLOT_LEN, WINDOW_LEN>(&window);
     route.split_at(ROUTE_LEN - before * SLOT_LEN).1.to_vec()
-}
-
-fn boxed<const N: usize>(parts: &[&[u8]]) -> Box<[u8; N]> {
-    parts.concat().into_boxed_slice().try_into().expect("the parts' lengths sum up to N, by geometry")
 }
 
 #[cfg(test)]

@@ -39,8 +39,14 @@ impl Packet {
     /// Puts a packet together.
     #[must_use]
     pub fn from_parts(header: &[u8; HEADER_LEN], body: &[u8; BODY_LEN]) -> Self {
-        let bytes = [header.as_slice(), body].concat().into_boxed_slice();
-        Self(bytes.try_into().expect("HEADER_LEN + BODY_LEN = PACKET_LEN, by geometry"))
+        Self(joined(&[header, body]))
+    }
+
+    /// This body under another header: what a hop sends on.
+    #[must_use]
+    pub fn with_header(mut self, header: &[u8; HEADER_LEN]) -> Self {
+        *split_mut::<HEADER_LEN, BODY_LEN, PACKET_LEN>(&mut self.0).0 = *header;
+        self
     }
 
     /// All of it.
@@ -79,6 +85,11 @@ impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Packet(..)")
     }
+}
+
+/// These parts in one piece.
+fn joined<const N: usize>(parts: &[&[u8]]) -> Box<[u8; N]> {
+    parts.concat().into_boxed_slice().try_into().expect("the parts' lengths sum up to N, by geometry")
 }
 
 /// The first `A` and the last `B` of `N` bytes; does not compile unless `A + B = N`.

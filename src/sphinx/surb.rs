@@ -3,7 +3,7 @@
 //! A SURB carries one key that is nobody else's, and *no* hop key: with those its user and the last mix could
 //! recognise each other's packets.
 
-use super::build::{BuildError, Hop, Randomness, seal_header, tagged};
+use super::build::{BuildError, Hop, Randomness, plain, seal_header};
 use super::geometry::{BODY_LEN, HEADER_LEN, PAYLOAD_LEN, SURB_KEY_LEN, SURB_LEN};
 use super::kdf::BodyKey;
 use super::peel::{PeelError, payload_of};
@@ -73,7 +73,7 @@ impl Surb {
     /// Whom to send the packet to, and the packet. It can't be told from any other.
     #[must_use]
     pub fn reply(self, payload: &[u8; PAYLOAD_LEN]) -> (NodeId, Packet) {
-        let mut packet = Packet::from_parts(&self.header, &tagged(payload));
+        let mut packet = plain(&self.header, payload);
         wide_block::encrypt(&BodyKey::of_surb(&self.key), packet.body_mut());
         (self.first, packet)
     }

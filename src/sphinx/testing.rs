@@ -60,7 +60,7 @@ impl TestPath {
         let peeled = open(packet.header(), key, id).unwrap().route().unwrap();
         open_body(&peeled.body_key, packet.body_mut());
         if let Some(header) = peeled.next_header {
-            *packet = Packet::from_parts(&header, packet.body());
+            *packet = packet.clone().with_header(&header);
         }
         peeled.command
     }
