@@ -21,7 +21,7 @@ pub struct Hop<'a> {
 }
 
 /// All that is random about a packet. Used for one packet and wiped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Randomness {
     /// Encapsulation randomness, first hop first; 32 bytes for ML-KEM and 32 for X25519.
     pub encaps: [[u8; 64]; MAX_HOPS],
