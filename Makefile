@@ -1,0 +1,40 @@
+# fog. `make demo` shows it, `make test` proves it, `make help` lists the rest.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+target := $(or $(CARGO_TARGET_DIR),target)
+fog := $(target)/release/fog
+pages := $(wildcard man/*.[1578])
+
+.PHONY: build demo check test bench soak install help
+
+build: ## the fog binary, in target/release (or CARGO_TARGET_DIR)
+	$(CARGO) build --release --locked
+
+demo: build ## a network of five nodes on this machine; watch one letter travel
+	$(fog) demo
+
+check: ## the part of the gate for every commit: format, lints, unit tests, documents
+	tests/run check
+
+test: ## the whole gate; as root it installs the Debian packages it needs
+	tests/run test
+
+soak: ## the network test again with many more seeds
+	tests/run soak
+
+bench: ## how fast packets are built and peeled, beside the sphinx-packet crate
+	$(CARGO) bench --locked --bench packet
+
+install: ## binary, manual pages and Postfix snippets below DESTDIR and PREFIX
+	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }
+	install -Dm755 $(fog) $(DESTDIR)$(PREFIX)/bin/fog
+	set -e; for page in $(pages); do \
+	  install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	install -d $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
+	install -m644 postfix/* $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
+	install -m644 README.md CHANGELOG.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/fog
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

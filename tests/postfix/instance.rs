@@ -1,0 +1,207 @@
+//! A Postfix of our own: loopback, one directory, Maildir delivery, nothing that can leave the machine.
+//!
+//! It shares nothing with an installed one but the programs. No chroot, no DNS, no syslog, no service manager.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Postfix ends by itself after this many seconds, whatever became of the test.
+const LIFETIME: &str = "900";
+
+/// What Debian installs Postfix's daemons as.
+const MASTER: &str = "/usr/lib/postfix/sbin/master";
+
+/// A user that Debian always has: pipe(8) refuses root and the user of Postfix itself.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// A running Postfix; stopped when dropped.
+pub(crate) struct Postfix {
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Postfix {
+    /// Starts one in `dir`, which everybody must be able to enter, that is at home in `domain` with `mailboxes` there.
+    ///
+    /// `main` and `master` are added to main.cf and master.cf. It listens when this returns.
+    pub(crate) fn start(dir: &Path, domain: &str, mailboxes: &[&str], main: &str, master: &str) -> Self {
+        for sub in ["etc", "spool", "data", "mail"] {
+            fs::create_dir_all(dir.join(sub)).unwrap();
+        }
+        open_to_all(dir);
+        run(Command::new("chown").arg("postfix").arg(dir.join("data")));
+        run(Command::new("chown").arg(NOBODY.to_string()).arg(dir.join("mail")));
+        let port = free_port();
+        let rows: String = mailboxes.iter().map(|local| format!("{local}@{domain} {local}@{domain}/\n")).collect();
+        fs::write(dir.join("etc/mailboxes"), rows).unwrap();
+        fs::write(dir.join("etc/main.cf"), main_cf(dir, domain) + main).unwrap();
+        fs::write(dir.join("etc/master.cf"), master_cf(port) + master).unwrap();
+        let postfix = Self { dir: dir.to_owned(), port };
+        // Makes the queue's directories, and refuses what is wrong.
+        run(Command::new("/usr/sbin/postfix").arg("-c").arg(postfix.etc()).arg("check"));
+        run(Command::new(MASTER).arg("-c").arg(postfix.etc()).args(["-e", LIFETIME, "-w"]));
+        postfix
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Hands `mail`, byte for byte, over by swaks, as the mail program of `from` would.
+    pub(crate) fn submit(&self, from: &str, recipients: &[&str], mail: &[u8]) {
+        let file = self.dir.join("data.eml");
+        fs::write(&file, on_the_wire(mail)).unwrap();
+        run(Command::new("swaks")
+            .args(["--server", &format!("127.0.0.1:{}", self.port), "--from", from, "--to", &recipients.join(",")])
+            .args(["--hide-all", "--no-data-fixup", "--data", &format!("@{}", file.display())]));
+    }
+
+    /// One row for each mail that waits, as `postqueue -j` prints it.
+    pub(crate) fn queue(&self) -> Vec<serde_json::Value> {
+        let out = run(Command::new("/usr/sbin/postqueue").arg("-c").arg(self.etc()).arg("-j"));
+        String::from_utf8(out.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Tries everything that waits once more, now.
+    pub(crate) fn flush(&self) {
+        run(Command::new("/usr/sbin/postqueue").arg("-c").arg(self.etc()).arg("-f"));
+    }
+
+    /// All that was delivered to `local@domain`, in no order.
+    pub(crate) fn mailbox(&self, address: &str) -> Vec<Vec<u8>> {
+        let Ok(entries) = fs::read_dir(self.dir.join("mail").join(address).join("new")) else { return Vec::new() };
+        entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+
+    /// Its own log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("mail.log")).unwrap_or_default()
+    }
+
+    fn etc(&self) -> PathBuf {
+        self.dir.join("etc")
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        let stop = Command::new("/usr/sbin/postfix").arg("-c").arg(self.etc()).arg("stop").output();
+        if std::thread::panicking() {
+            eprintln!("--- log of the Postfix in {}, stopped ({stop:?})\n{}", self.dir.display(), self.log());
+        }
+    }
+}
+
+/// What must be there for a Postfix to start; empty if all is.
+pub(crate) fn missing() -> Vec<&'static str> {
+    let is_root = run(Command::new("id").arg("-u")).stdout == b"0\n";
+    let mut missing = Vec::new();
+    if !is_root {
+        missing.push("root: Postfix does not start without");
+    }
+    for (program, package) in [
+        (MASTER, "the Debian package postfix"),
+        ("/usr/bin/swaks", "the Debian package swaks"),
+        ("/usr/bin/gpg", "the Debian package gnupg"),
+    ] {
+        if !Path::new(program).exists() {
+            missing.push(package);
+        }
+    }
+    missing
+}
+
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Lets the users of Postfix enter `dir`.
+pub(crate) fn open_to_all(dir: &Path) {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Runs `command` to its end, which must be a good one.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let out = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(out.status.success(), "{command:?}: {}\n{}{}", out.status, text(&out.stdout), text(&out.stderr));
+    out
+}
+
+/// `mail` as it follows DATA: dot lines stuffed, and the final dot.
+fn on_the_wire(mail: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(mail.len() + 5);
+    for line in mail.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b".") {
+            wire.push(b'.');
+        }
+        wire.extend_from_slice(line);
+    }
+    wire.extend_from_slice(b".\r\n");
+    wire
+}
+
+fn main_cf(dir: &Path, domain: &str) -> String {
+    let dir = dir.display();
+    format!(
+        "compatibility_level = 3.6
+queue_directory = {dir}/spool
+data_directory = {dir}/data
+maillog_file_prefixes = {dir}
+maillog_file = {dir}/mail.log
+myhostname = mx.{domain}
+myorigin = {domain}
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_peername_lookup = no
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+default_transport = error:5.4.4 nothing leaves this machine
+alias_maps =
+alias_database =
+biff = no
+append_dot_mydomain = no
+message_size_limit = 20480000
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+virtual_mailbox_domains = {domain}
+virtual_mailbox_maps = texthash:{dir}/etc/mailboxes
+virtual_mailbox_base = {dir}/mail
+virtual_uid_maps = static:{NOBODY}
+virtual_gid_maps = static:{NOBODY}
+virtual_minimum_uid = 100
+minimal_backoff_time = 2s
+maximal_backoff_time = 4s
+queue_run_delay = 2s
+"
+    )
+}
+
+fn master_cf(port: u16) -> String {
+    format!(
+        "127.0.0.1:{port} inet n - n - - smtpd
+cleanup    unix n - n - 0 cleanup
+qmgr       unix n - n 1 1 qmgr
+rewrite    unix - - n - - trivial-rewrite
+bounce     unix - - n - 0 bounce
+defer      unix - - n - 0 bounce
+trace      unix - - n - 0 bounce
+flush      unix n - n - 0 flush
+showq      unix n - n - - showq
+proxymap   unix - - n - - proxymap
+smtp       unix - - n - - smtp
+error      unix - - n - - error
+retry      unix - - n - - error
+virtual    unix - n n - - virtual
+anvil      unix - - n - 1 anvil
+postlog    unix-dgram n - n - 1 postlogd
+"
+    )
+}
