@@ -3,7 +3,6 @@
 //! It shares nothing with an installed one but the programs. No chroot, no DNS, no syslog, no service manager.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -34,7 +33,7 @@ impl Postfix {
         open_to_all(dir);
         run(Command::new("chown").arg("postfix").arg(dir.join("data")));
         run(Command::new("chown").arg(NOBODY.to_string()).arg(dir.join("mail")));
-        let port = free_port();
+        let port = crate::network::free_port();
         let rows: String = mailboxes.iter().map(|local| format!("{local}@{domain} {local}@{domain}/\n")).collect();
         fs::write(dir.join("etc/mailboxes"), rows).unwrap();
         fs::write(dir.join("etc/main.cf"), main_cf(dir, domain) + main).unwrap();
@@ -44,11 +43,6 @@ impl Postfix {
         run(Command::new("/usr/sbin/postfix").arg("-c").arg(postfix.etc()).arg("check"));
         run(Command::new(MASTER).arg("-c").arg(postfix.etc()).args(["-e", LIFETIME, "-w"]));
         postfix
-    }
-
-    /// Where it listens on 127.0.0.1.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     /// Hands `mail`, byte for byte, over by swaks, as the mail program of `from` would.
@@ -113,11 +107,6 @@ pub(crate) fn missing() -> Vec<&'static str> {
         }
     }
     missing
-}
-
-/// A port that nobody listens on at this moment.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Lets the users of Postfix enter `dir`.
