@@ -1,1 +1,0 @@
-//! The configuration: TOML in, a checked `Config` out.
