@@ -1,6 +1,11 @@
 //! The options every verb takes.
 
-use std::path::PathBuf;
+use super::error::CliError;
+use crate::config::{Config, ConfigError};
+use crate::sys::exit_code::ExitCode;
+use crate::sys::file;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Where the configuration is, unless `--config` or `FOG_CONFIG` says otherwise.
 const CONFIG: &str = "/etc/fog/fog.toml";
@@ -39,6 +44,118 @@ pub struct Global {
     pub color: Color,
 }
 
-fn default_config() -> PathBuf {
+/// Where the configuration is if nothing is said on the command line.
+pub(super) fn default_config() -> PathBuf {
     std::env::var_os("FOG_CONFIG").map_or_else(|| PathBuf::from(CONFIG), PathBuf::from)
+}
+
+/// Longest configuration file in bytes.
+const MAX_CONFIG: u64 = 1 << 20;
+
+impl Global {
+    /// Reads the configuration: the file, `conf.d/*.toml` beside it in the order of their names, then `--set`.
+    ///
+    /// # Errors
+    /// `Config` with the place of what is wrong, or with what to type if there is no configuration yet.
+    pub fn load(&self) -> Result<Config, CliError> {
+        self.load_with(&self.set)
+    }
+
+    /// As `load`, with these settings in place of those of `--set`.
+    pub(super) fn load_with(&self, set: &[String]) -> Result<Config, CliError> {
+        let mut files = vec![read(&self.config).map_err(|error| unreadable(&self.config, &error))?];
+        for path in conf_d(&self.dir().join("conf.d")).map_err(|error| unreadable(&self.config, &error))? {
+            files.push(read(&path).map_err(|error| unreadable(&path, &error))?);
+        }
+        Ok(Config::parse(&files, set, &self.dir())?)
+    }
+
+    /// Where the configuration file lies; relative paths in it start there.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        let parent = self.config.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new(".")).to_owned()
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        let cli = Self::new(ExitCode::Config, error.headline());
+        let cli = if error.text.is_empty() { cli } else { cli.found(error.text) };
+        match error.hint {
+            Some(hint) => cli.try_(hint),
+            None => cli,
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<(String, String)> {
+    Ok((path.display().to_string(), file::read_text(path, MAX_CONFIG)?))
+}
+
+fn conf_d(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    let found = format!("{}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            CliError::new(ExitCode::Config, "there is no configuration").found(found).try_("fog init --help")
+        }
+        io::ErrorKind::PermissionDenied => {
+            CliError::new(ExitCode::Permission, "the configuration can't be read").found(found)
+        }
+        _ => CliError::new(ExitCode::Config, "the configuration can't be read").found(found),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::fs;
+
+    /// What `fog --config DIR/fog.toml` gives.
+    pub(crate) fn in_dir(dir: &Path, set: &[&str]) -> Global {
+        Global {
+            config: dir.join("fog.toml"),
+            set: set.iter().map(|&set| set.to_owned()).collect(),
+            json: false,
+            quiet: false,
+            verbose: 0,
+            color: Color::Never,
+        }
+    }
+
+    #[test]
+    fn without_a_configuration_it_says_how_to_make_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = in_dir(dir.path(), &[]).load().unwrap_err();
+        assert_eq!((error.exit, error.try_.as_deref()), (ExitCode::Config, Some("fog init --help")));
+        assert!(error.found.unwrap().contains("fog.toml"));
+    }
+
+    #[test]
+    fn conf_d_is_read_in_the_order_of_names_and_nothing_else_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let trust = format!("directory.trust = [\"{}\"]\n", "0".repeat(64));
+        fs::write(dir.path().join("fog.toml"), format!("node.name = \"a\"\nnode.onion = \"a:1\"\n{trust}")).unwrap();
+        fs::create_dir(dir.path().join("conf.d")).unwrap();
+        for (name, text) in [("20.toml", "node.name = \"c\""), ("10.toml", "node.name = \"b\""), ("30.toml~", "x")] {
+            fs::write(dir.path().join("conf.d").join(name), text).unwrap();
+        }
+        assert_eq!(in_dir(dir.path(), &[]).load().unwrap().node.name, "c");
+        assert_eq!(in_dir(dir.path(), &["node.name=d"]).load().unwrap().node.name, "d");
+        fs::write(dir.path().join("conf.d/40.toml"), "[node]\nnmae = 1\n").unwrap();
+        let error = in_dir(dir.path(), &[]).load().unwrap_err();
+        assert!(error.what.ends_with("conf.d/40.toml:2:1: there is no key `nmae` in [node]"), "{}", error.what);
+        assert_eq!(error.try_.as_deref(), Some("did you mean `name`?"));
+    }
 }

@@ -102,8 +102,10 @@ fn is_ipv4(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok()
 }
 
-/// Labels of lower-case letters, digits and inner hyphens; the last one not all digits, or it would be an IP address.
-pub(super) fn is_host_name(text: &str) -> bool {
+/// Whether `text` is labels of lower-case letters, digits and inner hyphens; the last one not all digits, or it would be
+/// an IP address.
+#[must_use]
+pub fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=MAX_LABEL).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -146,8 +146,10 @@ impl Descriptor {
         let address = lines.string("address", |text| NodeAddress::parse(text).ok())?;
         let family =
             lines.optional("family", |value| unquote(value).filter(|text| is_name(text)).map(str::to_owned))?;
-        let contact = lines.optional("contact", |value| plain(unquote(value)?, MAX_CONTACT))?;
-        let version = lines.string("version", |text| plain(text, MAX_VERSION))?;
+        let contact =
+            lines.optional("contact", |value| unquote(value).filter(|text| is_contact(text)).map(str::to_owned))?;
+        let version =
+            lines.string("version", |text| (1..=MAX_VERSION).contains(&text.len()).then(|| text.to_owned()))?;
         let roles = lines.value("roles", parse_roles)?;
         let exit = if roles.exit { Some(read_exit(lines)?) } else { None };
         let mix_keys = read_mix_keys(lines)?;
@@ -206,13 +208,15 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// Whether `text` can be a contact: 1 to 128 printable ASCII characters, without quote and backslash.
+#[must_use]
+pub fn is_contact(text: &str) -> bool {
+    (1..=MAX_CONTACT).contains(&text.len()) && is_plain(text)
+}
+
 fn with_signature(mut text: String, signature: &Signature) -> String {
     writeln!(text, "own-signature = \"{}\"", base64(&signature.0)).expect("a String takes all");
     text
-}
-
-fn plain(text: &str, max: usize) -> Option<String> {
-    ((1..=max).contains(&text.len()) && is_plain(text)).then(|| text.to_owned())
 }
 
 fn roles_text(roles: Roles) -> String {

@@ -49,7 +49,7 @@ pub struct Contents {
 /// Smallest safe threshold for `authorities` of them: `⌈(n + f + 1) / 2⌉` with `f = ⌊(n − 1) / 3⌋` liars, none up to
 /// three. With less, two documents of one epoch could both be signed.
 #[must_use]
-pub(super) const fn least_threshold(authorities: usize) -> usize {
+pub const fn least_threshold(authorities: usize) -> usize {
     let liars = if authorities <= 3 { 0 } else { (authorities - 1) / 3 };
     (authorities + liars + 1).div_ceil(2)
 }
@@ -151,6 +151,11 @@ impl Trust {
         let least = least_threshold(fingerprints.len());
         let fits = (least..=fingerprints.len()).contains(&threshold);
         if fits { Ok(Self { threshold, fingerprints }) } else { Err(least) }
+    }
+
+    /// Whom we trust.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &NodeId> {
+        self.fingerprints.iter()
     }
 }
 
