@@ -25,16 +25,21 @@ fn next_reference(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let mut from = 0;
     loop {
         let at = from + text.get(from..)?.windows(4).position(|w| w.eq_ignore_ascii_case(b"cid:"))?;
-        let (before, found) = text.split_at_checked(at)?;
-        let id = found.get(4..)?;
+        from = at + 4;
+        let (before, found) = (text.get(..at)?, text.get(from..)?);
+        let last = before.last().copied().unwrap_or_default();
+        if !last.is_ascii_whitespace() && !b"\"'=([".contains(&last) {
+            continue;
+        }
+        // No further than an id is long, or a text of nothing but references takes the square of its length.
+        let near = found.get(..found.len().min(MAX_ID + 1))?;
         let ends = |b: &u8| b.is_ascii_whitespace() || b"\"'<>()[]\\".contains(b);
-        let (id, after) = id.split_at_checked(id.iter().position(ends).unwrap_or(id.len()))?;
-        let opened = before.last().is_some_and(|b| b"\"'=([".contains(b) || b.is_ascii_whitespace());
-        let quoted = before.last().is_some_and(|b| !b.is_ascii_whitespace());
-        if opened && (quoted || id.contains(&b'@')) && (1..=MAX_ID).contains(&id.len()) {
+        let (id, after) = found.split_at_checked(near.iter().position(ends).unwrap_or(near.len()))?;
+        // After a space it may be prose, unless it looks like an id.
+        let is_reference = !last.is_ascii_whitespace() || id.contains(&b'@');
+        if is_reference && (1..=MAX_ID).contains(&id.len()) {
             return Some((before, id, after));
         }
-        from = at + 4;
     }
 }
 

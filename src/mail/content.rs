@@ -51,11 +51,18 @@ impl Transfer {
         let (end, bytes) = match self {
             Self::Plain => return Some(body.into()),
             Self::Uuencode => return None,
+            // Readers differ on what follows the end.
+            Self::Base64 if goes_on_after_padding(body) => return None,
             Self::QuotedPrintable => stream.decode_quoted_printable_mime(b""),
             Self::Base64 => stream.decode_base64_mime(b""),
         };
         (end != usize::MAX).then(|| bytes.into_owned().into())
     }
+}
+
+fn goes_on_after_padding(base64: &[u8]) -> bool {
+    let padding = |b: &u8| matches!(b, b'=' | b'\r' | b'\n' | b' ' | b'\t');
+    !base64.iter().skip_while(|&&b| b != b'=').all(padding)
 }
 
 /// A text and the charset to declare for it; none where it is unknown.
@@ -201,6 +208,21 @@ mod tests {
         assert!(Transfer::read(Some(b"X-UUEncode")) == Transfer::Uuencode);
         assert!(Transfer::read(Some(b"x-canary")) == Transfer::Plain);
         assert!(Transfer::read(None) == Transfer::Plain);
+    }
+
+    #[test]
+    fn a_broken_encoding_is_not_decoded() {
+        let decode = |transfer: Transfer, body: &[u8]| transfer.decode(body).map(Cow::into_owned);
+        assert_eq!(decode(Transfer::Base64, b"aGk=\r\n"), Some(b"hi".to_vec()));
+        assert_eq!(decode(Transfer::QuotedPrintable, b"h=69"), Some(b"hi".to_vec()));
+        for (transfer, body) in [
+            (Transfer::Base64, &b"aGk= aGk="[..]),
+            (Transfer::Base64, b"aGk_"),
+            (Transfer::QuotedPrintable, b"a==b"),
+            (Transfer::Uuencode, b"begin 644 x"),
+        ] {
+            assert_eq!(decode(transfer, body), None, "{body:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::header::as_field;
 use mail_parser::{HeaderValue, parsers::MessageStream};
 
 /// Longest value that is read at all. A true one is far shorter, and the parser's time grows with its square.
-const MAX_VALUE: usize = 8 * 1024;
+const MAX_VALUE: usize = 4 * 1024;
 /// Longest type or subtype (RFC 6838, 4.2).
 const MAX_TOKEN: usize = 127;
 /// Longest file name, in octets: what file systems take.
@@ -70,12 +70,15 @@ fn is_token(text: &str) -> bool {
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// The name of a parameter, and which values of it are taken.
+type Wanted = (&'static str, fn(&str) -> bool);
+
 /// The parameters of a type that a reader needs to read the part, apart from charset, boundary and Content-IDs, which
 /// are made anew. Everything else goes: a value nobody needs is a place to mark a mail.
 ///
 /// Each value is one of a closed list, or names a media type.
 pub(super) fn needed_parameters(of: &Parameters) -> Vec<(&'static str, String)> {
-    let wanted: &[(&'static str, fn(&str) -> bool)] = match (of.kind.as_str(), of.sub.as_str()) {
+    let wanted: &[Wanted] = match (of.kind.as_str(), of.sub.as_str()) {
         // How lines of plain text are put together again (RFC 3676).
         ("text", "plain") => &[("format", |v| v == "flowed"), ("delsp", |v| v == "yes")],
         // Whether this is an invitation or an answer (RFC 6047).
@@ -89,7 +92,7 @@ pub(super) fn needed_parameters(of: &Parameters) -> Vec<(&'static str, String)> 
         _ => &[],
     };
     let value = |name: &str| of.get(name).map(|v| v.trim().to_ascii_lowercase());
-    let kept = |(name, good): &(&'static str, fn(&str) -> bool)| value(name).filter(|v| good(v)).map(|v| (*name, v));
+    let kept = |(name, good): &Wanted| value(name).filter(|v| good(v)).map(|v| (*name, v));
     wanted.iter().filter_map(kept).collect()
 }
 
@@ -118,8 +121,8 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// The file name of a part, from either of the two places it can stand in, without any folder: those name their owner.
-pub(super) fn file_name(content_type: Option<&Parameters>, disposition: Option<&Parameters>) -> Option<String> {
-    let given = disposition.and_then(|d| d.get("filename")).or_else(|| content_type?.get("name"))?;
+pub(super) fn file_name(of: &Parameters, disposition: Option<&Parameters>) -> Option<String> {
+    let given = disposition.and_then(|d| d.get("filename")).or_else(|| of.get("name"))?;
     let base = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = base.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut name = plain.trim();
@@ -178,11 +181,11 @@ mod tests {
             ("attachment; filename=\"/\"", None),
             ("attachment", None),
         ] {
-            assert_eq!(file_name(None, Some(&read(value))).as_deref(), want, "{value}");
+            assert_eq!(file_name(&Parameters::default(), Some(&read(value))).as_deref(), want, "{value}");
         }
-        assert_eq!(file_name(Some(&read("image/png; name=a.png")), Some(&read("inline"))).as_deref(), Some("a.png"));
+        assert_eq!(file_name(&read("image/png; name=a.png"), Some(&read("inline"))).as_deref(), Some("a.png"));
         let long = "\u{e9}".repeat(200);
-        let name = file_name(None, Some(&read(&format!("attachment; filename=\"{long}\"")))).unwrap();
+        let name = file_name(&Parameters::default(), Some(&read(&format!("attachment; filename=\"{long}\"")))).unwrap();
         assert_eq!(name.len(), 254, "cut at a character");
     }
 }

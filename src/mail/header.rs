@@ -6,6 +6,8 @@ use mail_parser::{HeaderValue, parsers::MessageStream};
 
 /// Longest text taken from one field. A subject is shorter; what is longer is not worth a reader's time.
 const MAX_TEXT: usize = 2_000;
+/// Longest value that is decoded for it: several times as long when encoded.
+const MAX_VALUE: usize = 16 * 1024;
 /// Bytes of text in one encoded word: 60 characters of base64, 72 with its frame (at most 75, RFC 2047).
 const WORD_BYTES: usize = 45;
 
@@ -18,6 +20,7 @@ pub(super) fn as_field(value: &[u8]) -> Vec<u8> {
 /// The text of an unstructured field: unfolded, encoded words decoded, control characters (an encoded word can hold a
 /// line end) turned to spaces.
 pub(super) fn text(value: &[u8]) -> String {
+    let value = value.get(..value.len().min(MAX_VALUE)).unwrap_or_default();
     match MessageStream::new(&as_field(value)).parse_unstructured() {
         HeaderValue::Text(text) => tidy(&text),
         _ => String::new(),

@@ -64,14 +64,14 @@ impl<'r> Rebuild<'r> {
         match (of.kind.as_str(), of.sub.as_str()) {
             ("multipart", sub) => match children(part, &of) {
                 Some(children) if children.is_empty() => {
-                    Ok(self.framed(part, ContentType::new("text/plain"), "7bit", Vec::new()))
+                    Ok(self.framed(part, &of, ContentType::new("text/plain"), "7bit", Vec::new()))
                 }
                 Some(children) if sub == "signed" => self.signed(part, &of, &children, place),
                 Some(children) if sub == "encrypted" => self.encrypted(part, &of, &children, place),
                 Some(children) => self.multipart(part, &of, &children, place),
                 None => self.leaf(part, &Parameters::plain_text(), place),
             },
-            ("message", "rfc822" | "global" | "news") => self.message(part, place),
+            ("message", "rfc822" | "global" | "news") => self.message(part, &of, place),
             ("text", "rfc822-headers") | ("message", "external-body" | "partial") => self.header_only(part, &of, place),
             _ if keeps_bytes(&of) => self.kept(part, &of, place),
             _ => self.leaf(part, &of, place),
@@ -139,7 +139,7 @@ impl<'r> Rebuild<'r> {
 
     /// An attached mail is cleaned as a whole mail is; who wrote it to whom and when goes too, for it may be the
     /// sender's own.
-    fn message(&mut self, part: &Part<'_>, place: Place) -> Built {
+    fn message(&mut self, part: &Part<'_>, of: &Parameters, place: Place) -> Built {
         let transfer = Transfer::read(part.value("content-transfer-encoding"));
         let raw = transfer.decode(part.body).ok_or(Refused::BadEncoding)?;
         let mail = Part::inner(&raw)?;
@@ -153,7 +153,7 @@ impl<'r> Rebuild<'r> {
         root.write_part(&mut out);
         // A mail in a mail may be encoded as 7bit or 8bit only (RFC 2046, 5.2.1).
         let encoding = if out.is_ascii() { "7bit" } else { "8bit" };
-        Ok(self.framed(part, ContentType::new("message/rfc822"), encoding, out))
+        Ok(self.framed(part, of, ContentType::new("message/rfc822"), encoding, out))
     }
 
     /// The header of some mail without the mail, or with what a header alone describes: the text of
@@ -186,14 +186,14 @@ impl<'r> Rebuild<'r> {
                 .attribute("id", self.new_id(of.get("id").unwrap_or_default().as_bytes()));
         }
         let encoding = if out.is_ascii() { "7bit" } else { "8bit" };
-        Ok(self.framed(part, content_type, encoding, out))
+        Ok(self.framed(part, of, content_type, encoding, out))
     }
 
     /// A part that keeps its bytes, in the encoding they came in.
     fn kept(&mut self, part: &Part<'_>, of: &Parameters, place: Place) -> Built {
         let body = with_own_line_ends(part.body, place.unix)?;
         let encoding = Transfer::read(part.value("content-transfer-encoding")).name(!body.is_ascii());
-        Ok(self.framed(part, with_needed(of), encoding, body))
+        Ok(self.framed(part, of, with_needed(of), encoding, body))
     }
 
     fn leaf(&mut self, part: &Part<'_>, of: &Parameters, place: Place) -> Built {
@@ -208,7 +208,7 @@ impl<'r> Rebuild<'r> {
             } else {
                 content::encode(&bytes, false, place.last)
             };
-            return Ok(self.framed(part, with_needed(of), encoding, body));
+            return Ok(self.framed(part, of, with_needed(of), encoding, body));
         }
         let charset = self.text(part, of, transfer, &bytes);
         let mut content_type = with_needed(of);
@@ -216,21 +216,21 @@ impl<'r> Rebuild<'r> {
             content_type = content_type.attribute("charset", label);
         }
         let (encoding, body) = content::encode(&charset.bytes, true, place.last);
-        Ok(self.framed(part, content_type, encoding, body))
+        Ok(self.framed(part, of, content_type, encoding, body))
     }
 
     /// A part whose encoding is broken. Readers make of it what they can, each in its own way, so they get it as it is.
     fn undecoded(&self, part: &Part<'_>, of: &Parameters, transfer: Transfer, place: Place) -> MimePart<'static> {
         let mut content_type = with_needed(of);
-        if let Some(label) = content::as_it_is(b"", of.get("charset")).label {
+        if let Some(label) = content::as_it_is(b"", of.get("charset")).label.filter(|_| of.kind == "text") {
             content_type = content_type.attribute("charset", label);
         }
         let lines = content::with_crlf(part.body);
         if content::is_clean(&lines) && content::has_short_lines(&lines) {
-            return self.framed(part, content_type, transfer.name(false), lines.into_owned());
+            return self.framed(part, of, content_type, transfer.name(false), lines.into_owned());
         }
         let (encoding, body) = content::encode(part.body, of.kind == "text", place.last);
-        self.framed(part, content_type, encoding, body)
+        self.framed(part, of, content_type, encoding, body)
     }
 
     /// The text of a part. A file keeps its bytes, a text to be read becomes UTF-8 with CRLF; what is signed or
@@ -254,12 +254,13 @@ impl<'r> Rebuild<'r> {
     fn framed(
         &self,
         part: &Part<'_>,
+        of: &Parameters,
         content_type: ContentType<'static>,
         encoding: &'static str,
         body: Vec<u8>,
     ) -> MimePart<'static> {
         let mut headers: Headers = vec![("Content-Type".into(), content_type.into()), transfer_encoding(encoding)];
-        headers.extend(disposition(part));
+        headers.extend(disposition(part, of));
         headers.extend(self.content_id(part));
         MimePart { headers, contents: BodyPart::Binary(body.into()) }
     }
@@ -269,10 +270,11 @@ impl<'r> Rebuild<'r> {
         Some(("Content-ID".into(), MessageId::new(id).into()))
     }
 
+    /// The new name of the id `old`, which stands in angle brackets or, by mistake, without.
     fn new_id(&self, old: &[u8]) -> String {
-        let old = old.trim_ascii();
-        let old = old.strip_prefix(b"<").unwrap_or(old);
-        self.names.content_id(&cid::canonical(old.strip_suffix(b">").unwrap_or(old)))
+        let old = old.split(|&b| b == b'<').next_back().unwrap_or_default();
+        let old = old.split(|&b| b == b'>').next().unwrap_or_default();
+        self.names.content_id(&cid::canonical(old.trim_ascii()))
     }
 }
 
@@ -283,10 +285,9 @@ fn transfer_encoding(name: &'static str) -> Header {
     ("Content-Transfer-Encoding".into(), Raw::new(name).into())
 }
 
-fn disposition(part: &Part<'_>) -> Option<Header> {
-    let content_type = Parameters::read(part.value("content-type"));
+fn disposition(part: &Part<'_>, of: &Parameters) -> Option<Header> {
     let given = Parameters::read(part.value("content-disposition"));
-    let file_name = file_name(content_type.as_ref(), given.as_ref());
+    let file_name = file_name(of, given.as_ref());
     let kind = match given {
         Some(d) if d.kind == "inline" => "inline",
         // An unknown one is an attachment (RFC 2183, 2.8).
@@ -294,8 +295,7 @@ fn disposition(part: &Part<'_>) -> Option<Header> {
         None => {
             file_name.as_ref()?;
             // Pictures with a name and no disposition are shown, other files are not.
-            let shown = content_type.is_some_and(|t| matches!(t.kind.as_str(), "image" | "audio" | "video"));
-            if shown { "inline" } else { "attachment" }
+            if matches!(of.kind.as_str(), "image" | "audio" | "video") { "inline" } else { "attachment" }
         }
     };
     let mut value = ContentType::new(kind);
@@ -308,7 +308,7 @@ fn disposition(part: &Part<'_>) -> Option<Header> {
 /// Whether a text is a file somebody attached and not something to be read on the spot.
 fn is_file(part: &Part<'_>, of: &Parameters) -> bool {
     let disposition = Parameters::read(part.value("content-disposition"));
-    disposition.as_ref().is_some_and(|d| d.kind != "inline") || file_name(Some(of), disposition.as_ref()).is_some()
+    disposition.as_ref().is_some_and(|d| d.kind != "inline") || file_name(of, disposition.as_ref()).is_some()
 }
 
 fn media_type(part: &Part<'_>, default: &'static str) -> Parameters {

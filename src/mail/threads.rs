@@ -48,7 +48,7 @@ impl<'r> OwnDomains<'r> {
     /// threads are made of them, and what is posted under them is anonymous as well.
     pub(super) fn foreign_ids(&self, mail: &Part<'_>, name: &str) -> Vec<String> {
         let is_news = mail.value("newsgroups").is_some();
-        let ids = mail.values(name).flat_map(|value| ids_in(value));
+        let ids = mail.values(name).flat_map(ids_in);
         let mut kept: Vec<_> = ids.filter(|id| is_news || !self.holds(id)).map(|id| format!("<{id}>")).collect();
         if kept.len() > MAX_IDS {
             kept.drain(1..kept.len() - MAX_IDS + 1);
