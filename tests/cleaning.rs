@@ -324,6 +324,29 @@ fn what_a_signature_covers_keeps_its_bytes() {
 }
 
 #[test]
+fn a_signed_part_in_an_encoded_mail_in_a_mail_keeps_its_bytes() {
+    // The attached mail ends lines with CRLF, the one around it with LF.
+    let signed = "Content-Type: text/plain\r\n\r\nsigned\r\n";
+    let inner = format!("Subject: s\r\nContent-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n{signed}\r\n--c--\r\n");
+    let raw = format!(
+        "Subject: s\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}",
+        data_encoding::BASE64_MIME.encode(inner.as_bytes()).replace("\r\n", "\n")
+    );
+    let out = through(raw.as_bytes()).unwrap();
+    assert!(contains(&out, format!("\r\n{signed}\r\n--").as_bytes()), "{}", text(&out));
+}
+
+#[test]
+fn a_text_signed_in_line_keeps_bytes_and_charset() {
+    let body = b"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\ncaf\xe9 [cid:a@b]\r\n-----BEGIN PGP SIGNATURE-----\r\n";
+    let raw = [&b"A: b\r\nContent-Type: text/plain; charset=ISO-8859-1\r\n\r\n"[..], body].concat();
+    let out = through(&raw).unwrap();
+    assert!(contains(&out, b"text/plain; charset=\"iso-8859-1\"\r\n"), "{}", text(&out));
+    let at = out.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(quoted_printable_decode(&out[at..]).unwrap(), body);
+}
+
+#[test]
 fn kept_bytes_that_could_end_a_mail_are_refused() {
     let signed = |part: &[u8]| {
         [&b"A: b\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n"[..], part, b"\r\n--b--\r\n"].concat()

@@ -116,6 +116,8 @@ mod tests {
             kept("References: canary <a@b>\r\n (canary) <no-at> <x y@z> <c@d>\r\n\r\n", &[]),
             ["<a@b>", "<c@d>"]
         );
+        // Also where no id is the sender's own.
+        assert_eq!(kept("Newsgroups: alt.test\r\nReferences: <no-at> <@b> <a@b>\r\n\r\n", &[]), ["<a@b>"]);
         let many: String = (0..200).map(|i| format!(" <{i}@b>\r\n")).collect();
         let ids = kept(&format!("References:{many}\r\n"), &[]);
         assert_eq!(
