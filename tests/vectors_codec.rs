@@ -218,7 +218,7 @@ fn a_link_says_what_the_vectors_say() {
     let hash = link.hash.clone();
     let packets: Vec<Value> = ["fog packet 1", "fog packet 2"].map(|label| link.packet_case(label)).into();
     let answers = [frame::Answer::DisposedOf, frame::Answer::Busy].map(|answer| link.answer_case(answer));
-    let hello = link.hellos[0].1.encode();
+    let hello = link.hellos[1].1.encode();
     hold_against(
         "link.json",
         &json!({
@@ -233,7 +233,7 @@ fn a_link_says_what_the_vectors_say() {
                 "responder_ephemeral": hex(&RESPONDER_EPHEMERAL),
             },
             "hellos": hellos,
-            "handshake_on_the_wire": handshake,
+            "opening_on_the_wire": handshake,
             "handshake_hash": hash,
             "packets": packets,
             "answers": answers,
@@ -261,8 +261,8 @@ impl Link {
     fn open() -> Self {
         let hello = |seconds, document| frame::Hello { now: Time::from_secs(seconds), document };
         let hellos = [
-            ("responder, in the second message", hello(1_750_000_000, Some([0xd0; 32]))),
-            ("initiator, in the third message", hello(1_750_000_003, None)),
+            ("initiator, in the third handshake message", hello(1_750_000_003, None)),
+            ("responder, in its first transport message", hello(1_750_000_000, Some([0xd0; 32]))),
         ];
         let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(RESPONDER));
         let (mut initiator, mut responder) = (
@@ -283,11 +283,14 @@ impl Link {
         };
         let [one, two, three] = frame::HANDSHAKE_LENS;
         pass(&mut initiator, &mut responder, &[], one);
-        pass(&mut responder, &mut initiator, &hellos[0].1.encode(), two);
-        pass(&mut initiator, &mut responder, &hellos[1].1.encode(), three);
+        pass(&mut responder, &mut initiator, &[], two);
+        pass(&mut initiator, &mut responder, &hellos[0].1.encode(), three);
         let hash = hex(initiator.get_handshake_hash());
-        let (initiator, responder) =
+        let (mut initiator, mut responder) =
             (initiator.into_transport_mode().unwrap(), responder.into_transport_mode().unwrap());
+        let (wire, read) = cross(&mut responder, &mut initiator, &hellos[1].1.encode());
+        assert_eq!(frame::Hello::decode(&read), Ok(hellos[1].1));
+        handshake.push(hex(&wire));
         Self { initiator, responder, incoming: frame::Incoming::default(), hellos, handshake, hash }
     }
 

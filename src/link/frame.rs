@@ -18,8 +18,8 @@ pub const PREFIX_LEN: usize = 2;
 pub const TAG_LEN: usize = 16;
 /// A `Hello`, filled up with zeros.
 pub const HELLO_LEN: usize = 64;
-/// The three handshake messages, without their prefix: ephemeral key; ephemeral key and hello; static key and hello.
-pub const HANDSHAKE_LENS: [usize; 3] = [32 + TAG_LEN, 32 + HELLO_LEN + TAG_LEN, 32 + TAG_LEN + HELLO_LEN + TAG_LEN];
+/// The three handshake messages, without their prefix: ephemeral key; ephemeral key; static key and hello.
+pub const HANDSHAKE_LENS: [usize; 3] = [32 + TAG_LEN, 32 + TAG_LEN, 32 + TAG_LEN + HELLO_LEN + TAG_LEN];
 /// The plaintext of a packet's first message: its type and header. That of the second is the body.
 pub const FIRST_LEN: usize = 1 + HEADER_LEN;
 /// The plaintext of an answer.
@@ -49,7 +49,9 @@ pub fn check_prefix(prefix: [u8; PREFIX_LEN], expected: usize) -> Result<(), Mal
     if usize::from(u16::from_be_bytes(prefix)) == expected { Ok(()) } else { Err(Malformed) }
 }
 
-/// What each side says of itself in the handshake: the opener in the third message, the other one in the second.
+/// What each side says of itself: the opener in the third handshake message, the other one in its first transport
+/// message, and only when it has found the opener's link key in the directory document. So a stranger doesn't learn
+/// a node's clock, which could tell where it is, and an opener knows that it is let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hello {
     /// Its clock, in whole seconds.
@@ -59,7 +61,7 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// The payload of the handshake message.
+    /// Its plaintext.
     #[must_use]
     pub fn encode(&self) -> [u8; HELLO_LEN] {
         let mut w = Writer::with_capacity(HELLO_LEN);
@@ -69,7 +71,7 @@ impl Hello {
         bytes
     }
 
-    /// Reads the payload of a handshake message.
+    /// Reads its plaintext.
     ///
     /// # Errors
     /// `Malformed` for another length or version, or non-zero bytes behind the end.
