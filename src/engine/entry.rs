@@ -137,6 +137,8 @@ impl Entry {
         relay: &mut Relay,
     ) -> Result<(), StoreError> {
         let Some(document) = batch.document.filter(|document| batch.now < document.valid_until()) else {
+            // Nothing may be sent: no slot comes before there is a document to send by.
+            self.next_slot = None;
             return Ok(());
         };
         let params = document.params();
@@ -314,8 +316,7 @@ fn refusal<R>(batch: &Batch<'_, '_, R>, document: &Document, request: &Request, 
     if request.mail.len() > batch.setup.max_size.min(max_size(document)) {
         return Some(Reason::MailTooBig);
     }
-    let none_takes_it = route::exits_for(document, target, size(request.mail.len())).is_empty();
-    if target.under_suffix(&batch.setup.suffix).is_some() || none_takes_it {
+    if target.under_suffix(&batch.setup.suffix).is_some() {
         return Some(Reason::NoExit);
     }
     (batch.used > batch.setup.max_spool).then_some(Reason::SpoolFull)
@@ -378,6 +379,9 @@ fn clean<R: CryptoRng>(
     // Encoding anew can make it longer, and the exit holds what it unpacks to the same limit.
     if mail.len() > max_size(document) {
         return Err(Reason::MailTooBig);
+    }
+    if route::exits_for(document, target, size(mail.len())).is_empty() {
+        return Err(Reason::NoExit);
     }
     let message = Message { recipient: target.clone(), mail, id, surb: None };
     message::pack(&message).map_err(|_| Reason::MailTooBig)

@@ -19,7 +19,7 @@ use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Mails given to the exit process and not answered. Bounds what is handed out twice when it dies.
-const WINDOW: usize = 4;
+pub const WINDOW: usize = 4;
 
 /// After this many epochs a mail that the MTA keeps deferring is given up, and a set that never became whole dropped.
 const GIVE_UP: u32 = 5;

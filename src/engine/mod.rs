@@ -14,7 +14,9 @@ mod relay;
 mod rows;
 mod witness;
 
-pub use witness::Witness;
+pub use exit::WINDOW as EXIT_WINDOW;
+pub use relay::WINDOW;
+pub use witness::{Print, Witness};
 
 use crate::delivery::Disposition;
 use crate::directory::{Document, Params};
@@ -42,7 +44,7 @@ pub struct Token(pub u64);
 
 /// A packet on its way to a neighbour.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PacketId(RowId);
+pub struct PacketId(pub RowId);
 
 /// A mail on its way to the local MTA.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -279,6 +281,8 @@ impl Engine {
         let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
         self.keys.turn(&mut self.store, now, &params, rng)?;
         let used = self.store.usage()?.bytes;
+        let epoch = now.epoch(params.epoch);
+        let outlived = self.outlived_marks(epoch);
         let mut batch = Batch {
             txn: self.store.begin()?,
             now,
@@ -288,10 +292,13 @@ impl Engine {
             document: self.document.as_deref(),
             counts: &mut self.counts,
             book: &mut self.book,
-            epoch: now.epoch(params.epoch),
+            epoch,
             epoch_length: params.epoch,
             used,
         };
+        for (kind, epoch) in outlived {
+            batch.txn.drop_marks(kind, epoch);
+        }
         for input in inputs {
             apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.exit)?;
         }
@@ -323,6 +330,18 @@ impl Engine {
     #[must_use]
     pub fn into_store(self) -> Store {
         self.store
+    }
+
+    /// The marks by which mails that come twice are known, of epochs in which nobody sends them again. Replay tags are
+    /// not among them: they live as long as their key.
+    fn outlived_marks(&self, now: Epoch) -> Vec<(Marks, Epoch)> {
+        let oldest = now.minus(REMEMBERED);
+        let of_kind = |kind| self.store.mark_epochs(kind).map(move |epoch| (kind, epoch));
+        [Marks::Submitted, Marks::Delivered]
+            .into_iter()
+            .flat_map(of_kind)
+            .filter(|(_, epoch)| *epoch < oldest)
+            .collect()
     }
 
     /// A document holds for the whole batch, so it is taken before the transaction begins.

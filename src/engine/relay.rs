@@ -89,6 +89,10 @@ impl Relay {
         from: NodeId,
         packet: &Packet,
     ) -> Result<(), StoreError> {
+        if batch.used > batch.setup.max_spool {
+            // Before any KEM. What others hold for us is safe with them.
+            return Err(StoreError::Full);
+        }
         let Some((epoch, opened)) = keys.open(packet.header(), &batch.setup.me) else {
             batch.counts.dropped += 1;
             return Ok(());

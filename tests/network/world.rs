@@ -3,7 +3,7 @@
 //! Time jumps from event to event. Links keep order, and break in the way TCP does: what was under way is gone, and
 //! both ends hear of it. A crash is the loss of everything but the disk.
 
-#![allow(missing_docs, reason = "test code")]
+#![allow(missing_docs, unreachable_pub, reason = "a module of two tests")]
 
 use fog::delivery::Disposition;
 use fog::directory::{
@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-const START: Time = Time::from_secs(1_800_000_000);
+pub const START: Time = Time::from_secs(1_800_000_000);
 const LATENCY: Duration = Duration::from_millis(80);
 const RECONNECT: Duration = Duration::from_secs(5);
 const SEND_EVERY: Duration = Duration::from_secs(20);
@@ -482,6 +482,13 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
     };
     let rng = StdRng::seed_from_u64(rng.next_u64());
     (Node { engine: None, disk, setup: Box::new(setup), rng }, descriptor.sign(&identity).unwrap())
+}
+
+/// The setups and disks of `n` nodes and their document, without a world.
+pub fn bare_network(n: usize, params: Params, rng: &mut StdRng) -> (Vec<(Setup, MemoryDisk)>, Document) {
+    let (nodes, descriptors): (Vec<_>, Vec<_>) = (0..n).map(|n| node(n, &params, rng)).unzip();
+    let document = document(params, descriptors, rng);
+    (nodes.into_iter().map(|node| ((node.setup)(), node.disk)).collect(), document)
 }
 
 /// The directory document of these nodes, signed by an authority made for it.
