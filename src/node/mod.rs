@@ -1,1 +1,177 @@
 //! The node's sockets: links, submissions, deliveries, control.
+//!
+//! One thread belongs to the engine ([`driver`]), one to everything that waits for sockets and clocks. What goes
+//! between them, and between their tasks, goes through bounded channels, and the engine never waits: who has too much
+//! to say to it waits instead, down to the other end of its socket.
+
+pub mod control;
+pub mod dial;
+pub mod driver;
+pub mod exit_socket;
+pub mod listen;
+pub mod local;
+pub mod peers;
+pub mod session;
+mod start;
+pub mod submit_socket;
+pub mod trouble;
+
+use crate::config::Config;
+use crate::store::StoreError;
+use crate::sys::clock;
+use crate::sys::exit_code::ExitCode;
+use crate::sys::log::{Event, Program, log};
+use driver::{Driver, EVENTS, Watchers};
+use local::Local;
+use start::Node;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use trouble::Trouble;
+
+/// How long a node that was told to stop takes to commit and to answer what it has taken on.
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// What watchers of a demonstration network may lag behind, in things seen.
+const WITNESS_ROOM: usize = 4096;
+
+/// `submit.sock`, `exit.sock`, `control.sock`: their owner, and the group of those who may use each.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Runs the node until it is told to stop (SIGTERM, SIGINT). `ready` is called when its sockets are open.
+///
+/// # Errors
+/// Why it didn't start, or had to stop.
+pub fn run(config: &Config, ready: impl FnOnce()) -> Result<(), Trouble> {
+    log(Program::Node, Event::Start);
+    let node = start::load(config)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::os("no runtime can be had", &error))?;
+    let ended = runtime.block_on(serve(node, config, ready));
+    // A name that is being looked up would hold the end up.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What runs beside the engine.
+struct Sockets {
+    links: TcpListener,
+    submit: Local,
+    exit: Option<Local>,
+    control: Local,
+}
+
+async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), Trouble> {
+    let mut stop = StopSignals::new()?;
+    let sockets = bind(config).await?;
+    let Node { engine, us, pace, envelope_from, max_mail, demo, epoch, valid_until } = node;
+    let us = Arc::new(us);
+    let (events, happened) = mpsc::channel(EVENTS);
+    let watchers = Watchers { links_up: Arc::default(), witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0) };
+    let status = Arc::new(control::Status {
+        name: config.node.name.clone(),
+        up_since: clock::now(),
+        links_known: us.peers.len(),
+        links_up: Arc::clone(&watchers.links_up),
+        epoch,
+        valid_until,
+        witness: watchers.witness.clone(),
+    });
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listen::serve(sockets.links, Arc::clone(&us), events.clone()));
+    tasks.spawn(control::serve(sockets.control, status));
+    if let Some(exit) = sockets.exit {
+        tasks.spawn(exit_socket::serve(exit, events.clone()));
+    }
+    let (stop_submissions, told_to_stop) = oneshot::channel();
+    let submissions = tokio::spawn(submit_socket::serve(sockets.submit, max_mail, events.clone(), told_to_stop));
+
+    let connect = {
+        let (events, runtime) = (events.clone(), Handle::current());
+        move |id| {
+            if let Some(peer) = us.peers.get(&id) {
+                runtime.spawn(dial::keep(peer.clone(), Arc::clone(&us), pace, events.clone()));
+            }
+        }
+    };
+    let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;
+
+    log(Program::Node, Event::Directory { epoch });
+    log(Program::Node, Event::Ready);
+    ready();
+    let over = tokio::select! {
+        () = stop.told() => {
+            drop(stop_submissions);
+            let finish = async {
+                // Fails when the engine has ended, which is what it is to do.
+                let _ = events.send(driver::Event::Stop).await;
+                let over = (&mut ended).await;
+                // Everybody who has an answer coming gets it.
+                let _ = submissions.await;
+                over
+            };
+            timeout(STOP_LIMIT, finish).await.unwrap_or(Ok(Ok(())))
+        }
+        over = &mut ended => over,
+    };
+    log(Program::Node, Event::Stop);
+    match over {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Trouble::store(&config.spool.path, &error)),
+        Err(_) => Err(Trouble::new(ExitCode::Bug, "the engine has ended without a word").hint("please report it")),
+    }
+}
+
+/// Starts the engine's thread, and gives what tells how it ended.
+fn start_engine(
+    driver: Driver<impl FnMut(crate::id::NodeId) + Send + 'static>,
+    events: mpsc::Receiver<driver::Event>,
+) -> Result<oneshot::Receiver<Result<(), StoreError>>, Trouble> {
+    let (end, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || end.send(driver.run(events, &runtime)))
+        .map_err(|error| Trouble::os("no thread can be had", &error))?;
+    Ok(ended)
+}
+
+async fn bind(config: &Config) -> Result<Sockets, Trouble> {
+    let local = |path: &Path| Local::bind(path, SOCKET_MODE).map_err(|error| Trouble::socket(path, &error));
+    let listen = config.node.listen;
+    Ok(Sockets {
+        submit: local(&config.node.submit_socket())?,
+        exit: config.exit.as_ref().map(|_| local(&config.node.exit_socket())).transpose()?,
+        control: local(&config.node.sockets.join("control.sock"))?,
+        links: TcpListener::bind(listen).await.map_err(|error| Trouble::listen(listen, &error))?,
+    })
+}
+
+/// What tells a node to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, Trouble> {
+        let on = |kind| signal(kind).map_err(|error| Trouble::os("signals can't be listened for", &error));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Links that others open: who may, how many, and each packet's way to the driver and its acknowledgement's way back.
+
+use super::driver::Event;
+use super::peers::Us;
+use super::session::{self, Cut, Link, Receiver, Sender};
+use crate::engine::WINDOW;
+use crate::id::NodeId;
+use crate::link::frame::Answer;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
+
+/// Most strangers whose handshake is under way. One more, and the oldest goes: a flood of silent connections costs an
+/// honest peer a second try, not the door.
+const MAX_STRANGERS: usize = 64;
+
+/// Most links one peer has to us. One more, and its oldest goes: after a crash or a change of its address the peer is
+/// back before we notice that the old link is dead.
+const LINKS_PER_PEER: usize = 2;
+
+/// The pause after `accept` failed, mostly for want of file descriptors: others' ends free some.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Takes links from the nodes of the directory document until it is dropped, which cuts them all.
+pub async fn serve(listener: TcpListener, us: Arc<Us>, events: mpsc::Sender<Event>) {
+    let mut strangers = JoinSet::new();
+    let mut ages = VecDeque::new();
+    let mut links = Links::default();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    ages.retain(|stranger: &AbortHandle| !stranger.is_finished());
+                    if ages.len() >= MAX_STRANGERS && let Some(oldest) = ages.pop_front() {
+                        oldest.abort();
+                    }
+                    ages.push_back(strangers.spawn(admit(stream, Arc::clone(&us))));
+                }
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+            Some(known) = strangers.join_next() => {
+                if let Ok(Ok((peer, link))) = known {
+                    links.begin(peer, take(link, peer, events.clone()));
+                }
+            }
+            Some(_) = links.tasks.join_next() => {}
+        }
+    }
+}
+
+/// The links under way.
+#[derive(Default)]
+struct Links {
+    tasks: JoinSet<Result<(), Cut>>,
+    /// Oldest first.
+    by_peer: BTreeMap<NodeId, VecDeque<AbortHandle>>,
+}
+
+impl Links {
+    fn begin(&mut self, peer: NodeId, task: impl Future<Output = Result<(), Cut>> + Send + 'static) {
+        let of_peer = self.by_peer.entry(peer).or_default();
+        of_peer.retain(|link| !link.is_finished());
+        if of_peer.len() >= LINKS_PER_PEER
+            && let Some(oldest) = of_peer.pop_front()
+        {
+            oldest.abort();
+        }
+        of_peer.push_back(self.tasks.spawn(task));
+    }
+}
+
+/// Lets a caller in if its link key is in the directory document and its own document doesn't contradict ours.
+async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<(NodeId, Link<TcpStream>), Cut> {
+    stream.set_nodelay(true)?;
+    let caller = session::respond(stream, &us.link_secret).await?;
+    let peer = us.peers.holder(&caller.key).ok_or(Cut)?;
+    if !us.agrees(&caller.hello) {
+        return Err(Cut);
+    }
+    Ok((peer, caller.admit(&us.hello()).await?))
+}
+
+/// Takes packets and acknowledges them, in order, until the link is cut.
+async fn take<S: AsyncRead + AsyncWrite>(
+    mut link: Link<S>,
+    from: NodeId,
+    events: mpsc::Sender<Event>,
+) -> Result<(), Cut> {
+    let (taken, answers) = mpsc::channel(WINDOW);
+    tokio::try_join!(take_packets(&mut link.receiver, from, events, taken), say_answers(&mut link.sender, answers))
+        .map(|_| ())
+}
+
+/// Hands packets to the driver. With WINDOW of them unacknowledged, or a driver that has enough to do, it doesn't read:
+/// the peer waits.
+async fn take_packets<S: AsyncRead>(
+    link: &mut Receiver<S>,
+    from: NodeId,
+    events: mpsc::Sender<Event>,
+    taken: mpsc::Sender<oneshot::Receiver<Answer>>,
+) -> Result<(), Cut> {
+    loop {
+        let place = taken.reserve().await.map_err(|_| Cut)?;
+        let packet = link.packet().await?;
+        let (answer, answered) = oneshot::channel();
+        events.send(Event::Packet { from, packet, answer }).await.map_err(|_| Cut)?;
+        place.send(answered);
+    }
+}
+
+/// Says the engine's answer to each packet, in order, when it is there.
+async fn say_answers<S: AsyncWrite>(
+    link: &mut Sender<S>,
+    mut taken: mpsc::Receiver<oneshot::Receiver<Answer>>,
+) -> Result<(), Cut> {
+    while let Some(answered) = taken.recv().await {
+        // Dropped unsaid: the node stops, and the packet is the peer's still.
+        let answer = answered.await.map_err(|_| Cut)?;
+        link.answer(answer).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Who we are on a link, and who may be at its other end.
+
+use crate::directory::{Descriptor, NodeAddress};
+use crate::id::NodeId;
+use crate::link::frame::Hello;
+use crate::secret::Secret;
+use crate::sys::clock;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a link needs to know of another node.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its id.
+    pub id: NodeId,
+    /// Its published name, for the log.
+    pub name: String,
+    /// Where it listens.
+    pub address: NodeAddress,
+    /// Its link key.
+    pub link_key: [u8; 32],
+}
+
+impl Peer {
+    /// What the directory document says of the node `id`.
+    #[must_use]
+    pub fn new(id: NodeId, node: &Descriptor) -> Self {
+        Self { id, name: node.name.clone(), address: node.address.clone(), link_key: node.link_key }
+    }
+}
+
+/// This node's side of every link.
+#[derive(Debug)]
+pub struct Us {
+    /// The secret half of our link key.
+    pub link_secret: Secret<32>,
+    /// The hash of the directory document we go by.
+    pub document: [u8; 32],
+    /// By how much the other's clock may differ from ours. With more, packets would reach the other outside the
+    /// validity of their keys, and be lost; before the handshake is done they are still ours and can wait.
+    pub clock_tolerance: Duration,
+    /// Who is in the directory document, without ourselves.
+    pub peers: Peers,
+}
+
+impl Us {
+    /// What we say of ourselves, now.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        Hello { now: clock::now(), document: Some(self.document) }
+    }
+
+    /// Whether a link to who said `hello` just now may carry packets.
+    #[must_use]
+    pub fn agrees(&self, hello: &Hello) -> bool {
+        let now = clock::now();
+        now.since(hello.now).max(hello.now.since(now)) <= self.clock_tolerance
+    }
+}
+
+/// The nodes of the directory document, by id and by link key.
+#[derive(Debug, Default)]
+pub struct Peers {
+    by_id: BTreeMap<NodeId, Peer>,
+    by_key: BTreeMap<[u8; 32], NodeId>,
+}
+
+impl Peers {
+    /// The node with this id.
+    #[must_use]
+    pub fn get(&self, id: &NodeId) -> Option<&Peer> {
+        self.by_id.get(id)
+    }
+
+    /// Whose link key this is.
+    #[must_use]
+    pub fn holder(&self, link_key: &[u8; 32]) -> Option<NodeId> {
+        self.by_key.get(link_key).copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl FromIterator<Peer> for Peers {
+    fn from_iter<I: IntoIterator<Item = Peer>>(peers: I) -> Self {
+        let by_id: BTreeMap<_, _> = peers.into_iter().map(|peer| (peer.id, peer)).collect();
+        let by_key = by_id.values().map(|peer| (peer.link_key, peer.id)).collect();
+        Self { by_id, by_key }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the log may say: a closed list. There is no call that takes free text, so no address, subject, id or size of a
+//! mail can get in, by any mistake.
+
+use crate::id::Epoch;
+use std::fmt;
+use std::io::Write;
+
+/// Who speaks: the tag of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `fog node`.
+    Node,
+    /// `fog exit`.
+    Exit,
+}
+
+/// What may be said. Names are those that nodes published in the directory document: letters, digits, hyphens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The program begins.
+    Start,
+    /// Its sockets are open.
+    Ready,
+    /// It was told to stop, and what it had taken on is committed.
+    Stop,
+    /// Packets can go to this node.
+    LinkUp {
+        /// Its published name.
+        node: &'a str,
+    },
+    /// They can't, for a while now; it is tried again and again.
+    LinkDown {
+        /// Its published name.
+        node: &'a str,
+    },
+    /// The directory document in use.
+    Directory {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The MTA takes mail.
+    MtaUp,
+    /// It doesn't; what waits is tried again.
+    MtaDown,
+    /// The configuration is wrong; the one before stays in use.
+    ConfigRejected,
+    /// Something that can't happen did. Please report it.
+    Bug,
+}
+
+impl Event<'_> {
+    /// Its word in the log and its syslog severity.
+    const fn word(self) -> (&'static str, u8) {
+        const ERROR: u8 = 3;
+        const WARNING: u8 = 4;
+        const NOTICE: u8 = 5;
+        const INFO: u8 = 6;
+        match self {
+            Self::Start => ("start", NOTICE),
+            Self::Ready => ("ready", NOTICE),
+            Self::Stop => ("stop", NOTICE),
+            Self::LinkUp { .. } => ("link-up", INFO),
+            Self::LinkDown { .. } => ("link-down", WARNING),
+            Self::Directory { .. } => ("directory", NOTICE),
+            Self::MtaUp => ("mta-up", NOTICE),
+            Self::MtaDown => ("mta-down", WARNING),
+            Self::ConfigRejected => ("config-rejected", ERROR),
+            Self::Bug => ("bug", ERROR),
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    /// `event: key=value`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word().0)?;
+        match self {
+            Self::LinkUp { node } | Self::LinkDown { node } => write!(f, ": node={node}"),
+            Self::Directory { epoch } => write!(f, ": epoch={epoch}"),
+            Self::Start | Self::Ready | Self::Stop | Self::MtaUp | Self::MtaDown | Self::ConfigRejected | Self::Bug => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes one line to stderr: for journald with its severity in front, elsewhere with the program's tag.
+pub fn log(program: Program, event: Event<'_>) {
+    let line = line(program, event, std::env::var_os("JOURNAL_STREAM").is_some());
+    // A log that can't be written must not stop the mail.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+fn line(program: Program, event: Event<'_>, journal: bool) -> String {
+    let tag = match program {
+        Program::Node => "fog/node",
+        Program::Exit => "fog/exit",
+    };
+    // journald has the tag from the unit (SyslogIdentifier).
+    if journal { format!("<{}>{event}\n", event.word().1) } else { format!("{tag}: {event}\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        for (event, plain, journal) in [
+            (Event::Start, "fog/node: start\n", "<5>start\n"),
+            (Event::LinkDown { node: "kvara" }, "fog/node: link-down: node=kvara\n", "<4>link-down: node=kvara\n"),
+            (Event::Directory { epoch: Epoch(7) }, "fog/node: directory: epoch=7\n", "<5>directory: epoch=7\n"),
+        ] {
+            assert_eq!(line(Program::Node, event, false), plain);
+            assert_eq!(line(Program::Node, event, true), journal);
+        }
+        assert_eq!(line(Program::Exit, Event::MtaUp, false), "fog/exit: mta-up\n");
+    }
+}

@@ -1,0 +1,302 @@
+//! Links over real TCP on loopback. The test plays both engines: it sees what the sockets tell the driver, and answers.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
+
+use fog::directory::NodeAddress;
+use fog::engine::{PacketId, WINDOW};
+use fog::id::NodeId;
+use fog::link::frame::{Answer, Hello};
+use fog::node::dial::{self, Pace};
+use fog::node::driver::{Event, Outgoing};
+use fog::node::listen;
+use fog::node::peers::{Peer, Peers, Us};
+use fog::node::session::{self, Cut};
+use fog::secret::Secret;
+use fog::sphinx::Packet;
+use fog::sphinx::geometry::PACKET_LEN;
+use fog::store::RowId;
+use fog::sys::clock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::task::JoinSet;
+
+const PACE: Pace = Pace { first: Duration::from_millis(5), most: Duration::from_millis(20) };
+const A: u8 = 1;
+const B: u8 = 2;
+const STRANGER: u8 = 3;
+
+fn id(seed: u8) -> NodeId {
+    NodeId([seed; 32])
+}
+
+fn secret(seed: u8) -> Secret<32> {
+    Secret::filled(|bytes| bytes.fill(seed))
+}
+
+fn public(seed: u8) -> [u8; 32] {
+    x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from([seed; 32])).to_bytes()
+}
+
+fn packet(mark: u64) -> Packet {
+    Packet::from_bytes(&mark.to_be_bytes().repeat(PACKET_LEN / 8)).unwrap()
+}
+
+fn address(text: &str) -> NodeAddress {
+    NodeAddress::parse(text).unwrap()
+}
+
+fn hello() -> Hello {
+    Hello { now: clock::now(), document: None }
+}
+
+/// Node `seed`, which knows A and B.
+fn us(seed: u8) -> Arc<Us> {
+    let peer = |seed: u8| Peer {
+        id: id(seed),
+        name: format!("n{seed}"),
+        address: address("127.0.0.1:1"),
+        link_key: public(seed),
+    };
+    let peers: Peers = [A, B].into_iter().filter(|other| *other != seed).map(peer).collect();
+    Arc::new(Us { link_secret: secret(seed), document: [9; 32], clock_tolerance: Duration::from_secs(3600), peers })
+}
+
+/// Node B, listening; its tasks end with the set.
+async fn listening(tasks: &mut JoinSet<()>, room: usize) -> (String, mpsc::Receiver<Event>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (events, happened) = mpsc::channel(room);
+    tasks.spawn(listen::serve(listener, us(B), events));
+    (address, happened)
+}
+
+/// Node A, which keeps a link to B at `address`.
+fn dialling(tasks: &mut JoinSet<()>, address: &str) -> mpsc::Receiver<Event> {
+    let (events, happened) = mpsc::channel(64);
+    let peer = Peer { id: id(B), name: "b".into(), address: self::address(address), link_key: public(B) };
+    tasks.spawn(dial::keep(peer, us(A), PACE, events));
+    happened
+}
+
+async fn link_up(at: &mut mpsc::Receiver<Event>) -> mpsc::Sender<Outgoing> {
+    match at.recv().await.unwrap() {
+        Event::LinkUp { peer, packets } if peer == id(B) => packets,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn send(link: &mpsc::Sender<Outgoing>, mark: u64) {
+    link.send(Outgoing { id: PacketId(RowId(mark)), packet: packet(mark) }).await.unwrap();
+}
+
+async fn acked(at: &mut mpsc::Receiver<Event>) -> u64 {
+    match at.recv().await.unwrap() {
+        Event::Acked { to, id: PacketId(RowId(mark)) } if to == id(B) => mark,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes the packet marked `mark` at B, and gives back what acknowledges it.
+async fn taken(at: &mut mpsc::Receiver<Event>, mark: u64) -> tokio::sync::oneshot::Sender<Answer> {
+    match at.recv().await.unwrap() {
+        Event::Packet { from, packet: got, answer } if from == id(A) => {
+            assert_eq!(got, packet(mark));
+            answer
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn packets_are_pipelined_and_acknowledged_in_order() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let mut at_a = dialling(&mut tasks, &address);
+    let link = link_up(&mut at_a).await;
+    let batch = u64::try_from(WINDOW).unwrap();
+    let marks = 0..(200 / batch + 1) * batch;
+
+    let sending = async {
+        for mark in marks.clone() {
+            send(&link, mark).await;
+        }
+    };
+    // B commits a whole window at once: without pipelining it would wait for ever. It is done in the wrong order.
+    let taking = async {
+        for first in marks.clone().step_by(WINDOW) {
+            let mut disposed = Vec::new();
+            for mark in first..first + batch {
+                disposed.push(taken(&mut at_b, mark).await);
+            }
+            disposed.into_iter().rev().for_each(|disposed| disposed.send(Answer::DisposedOf).unwrap());
+        }
+    };
+    let answers = async {
+        for mark in marks.clone() {
+            assert_eq!(acked(&mut at_a).await, mark);
+        }
+    };
+    tokio::join!(sending, taking, answers);
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_before_the_engine_says_so() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let mut at_a = dialling(&mut tasks, &address);
+    let link = link_up(&mut at_a).await;
+    send(&link, 1).await;
+    send(&link, 2).await;
+    let first = taken(&mut at_b, 1).await;
+    taken(&mut at_b, 2).await.send(Answer::DisposedOf).unwrap();
+    // The engine of B stops without a word on the first: the link is cut, and both are A's still.
+    drop(first);
+    assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+}
+
+#[tokio::test]
+async fn a_listener_with_another_key_gets_nothing_until_the_right_one_is_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut tasks = JoinSet::new();
+    let mut at_a = dialling(&mut tasks, &listener.local_addr().unwrap().to_string());
+    for _ in 0..3 {
+        let (stream, _) = listener.accept().await.unwrap();
+        assert_eq!(session::respond(stream, &secret(STRANGER)).await.err(), Some(Cut));
+        assert!(matches!(at_a.try_recv(), Err(TryRecvError::Empty)));
+    }
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let Ok(caller) = session::respond(stream, &secret(B)).await else { continue };
+        let _link = caller.admit(&hello()).await.unwrap();
+        link_up(&mut at_a).await;
+        return;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_outside_the_document_is_not_let_in() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let call = async |seed| {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        session::initiate(stream, &secret(seed), &public(B), &hello()).await
+    };
+    assert_eq!(call(STRANGER).await.err(), Some(Cut));
+    assert_eq!(call(B).await.err(), Some(Cut), "our own key is no peer's");
+    assert!(call(A).await.is_ok());
+    assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_off_keeps_packets_where_they_are() {
+    let mut tasks = JoinSet::new();
+    let (address, _at_b) = listening(&mut tasks, 64).await;
+    let call = async |now| {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        session::initiate(stream, &secret(A), &public(B), &Hello { now, document: None }).await
+    };
+    let (near, far) = (Duration::from_secs(3000), Duration::from_secs(4000));
+    for (now, let_in) in [
+        (clock::now().plus(near), true),
+        (clock::now().minus(near), true),
+        (clock::now().plus(far), false),
+        (clock::now().minus(far), false),
+    ] {
+        assert_eq!(call(now).await.is_ok(), let_in);
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_cut_and_silence_does_not_close_the_door() {
+    let mut tasks = JoinSet::new();
+    let (address, _at_b) = listening(&mut tasks, 64).await;
+    for garbage in [&b"EHLO example.org\r\n"[..], &[0; 500], &[255; 500], &[[0, 48].as_slice(), &[9; 48]].concat()] {
+        let mut stranger = TcpStream::connect(&address).await.unwrap();
+        stranger.write_all(garbage).await.unwrap();
+        // Cut while there is something unread, it may end in a reset.
+        assert!(matches!(stranger.read(&mut [0; 9]).await, Ok(0) | Err(_)));
+    }
+
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let mut at_a = dialling(&mut tasks, &address);
+    link_up(&mut at_a).await;
+    // The oldest of them made room.
+    assert!(matches!(silent[0].read(&mut [0; 9]).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn a_peers_newest_links_are_kept() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let mut links = Vec::new();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        links.push(session::initiate(stream, &secret(A), &public(B), &hello()).await.unwrap().0);
+    }
+    assert_eq!(links[0].receiver.answer().await, Err(Cut));
+    for (mark, link) in [1, 2].into_iter().zip(&mut links[1..]) {
+        link.sender.packet(&packet(mark)).await.unwrap();
+        taken(&mut at_b, mark).await.send(Answer::DisposedOf).unwrap();
+        assert_eq!(link.receiver.answer().await, Ok(Answer::DisposedOf));
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_dies_is_found_again_and_takes_what_went_back() {
+    let mut tasks = JoinSet::new();
+    let mut life = JoinSet::new();
+    let (address, mut at_b) = listening(&mut life, 64).await;
+    let mut at_a = dialling(&mut tasks, &address);
+    for _ in 0..3 {
+        let link = link_up(&mut at_a).await;
+        send(&link, 1).await;
+        send(&link, 2).await;
+        taken(&mut at_b, 1).await.send(Answer::DisposedOf).unwrap();
+        assert_eq!(acked(&mut at_a).await, 1);
+        let _unanswered = taken(&mut at_b, 2).await;
+
+        life.shutdown().await;
+        assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+        assert!(link.is_closed(), "what the engine sends in vain is not kept for the next link");
+
+        let listener = TcpListener::bind(&address).await.unwrap();
+        let (events, happened) = mpsc::channel(64);
+        life.spawn(listen::serve(listener, us(B), events));
+        at_b = happened;
+    }
+}
+
+#[tokio::test]
+async fn a_driver_with_enough_to_do_makes_the_peer_wait() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 1).await;
+    let mut at_a = dialling(&mut tasks, &address);
+    let link = link_up(&mut at_a).await;
+    let marks = 0..150;
+    let sending = async {
+        for mark in marks.clone() {
+            send(&link, mark).await;
+        }
+    };
+    let taking = async {
+        // Nobody reads at B until A can send no more: then everything still comes, once and in order.
+        while link.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        for mark in marks.clone() {
+            taken(&mut at_b, mark).await.send(Answer::DisposedOf).unwrap();
+        }
+    };
+    let answers = async {
+        for mark in marks.clone() {
+            assert_eq!(acked(&mut at_a).await, mark);
+        }
+    };
+    tokio::join!(sending, taking, answers);
+}
