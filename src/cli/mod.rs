@@ -1,15 +1,100 @@
-//! The command line.
+//! The command line: one file a verb.
 
 pub mod directory;
 pub mod error;
+pub mod exit;
 pub mod global;
 pub mod init;
 pub mod node_info;
+pub mod send;
 mod words;
 
+use crate::mta::pipe::Parent;
 use crate::sys::exit_code::ExitCode;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
+use global::Global;
+use std::ffi::OsString;
 use std::io::{self, Write};
+
+/// Anonymous mail for the Postfix or Exim you already run.
+#[derive(Debug, Parser)]
+#[command(name = "fog", version, disable_help_subcommand = true, disable_help_flag = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write the configuration and the keys; never overwrites
+    Init(init::Args),
+    /// Hand over a mail (sendmail-like; also the MTA's pipe)
+    Send(send::Args),
+    /// Show this node's signed descriptor, to give to the directory
+    NodeInfo(node_info::Args),
+    /// The directory document: show, verify, and for authorities add and sign
+    Directory(directory::Args),
+    /// Hand mail that leaves the network to the local MTA
+    Exit(exit::Args),
+}
+
+/// The verbs in groups, as `fog --help` shows them.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Try it", &["demo"]),
+    ("Set up", &["init"]),
+    ("Use", &["send"]),
+    ("Operate", &["node-info", "directory"]),
+    ("Services", &["node", "exit"]),
+];
+
+/// What `fog` says when nothing is asked of it.
+const GREETING: &str = "\
+fog: anonymous mail for the Postfix or Exim you already run
+     fog demo   a whole network on this machine; watch one letter travel
+     fog init   set up a node of your own; `fog --help` has the rest
+";
+
+/// Whether these arguments are an MTA's: everything must end with 0 or 75 then, a wrong command line included.
+#[must_use]
+pub fn is_for_mta(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "--mta" || arg.to_string_lossy().starts_with("--mta="))
+}
+
+/// Does what `args` (the program's name first) ask for, and says how the process ends. `parent` is who started it.
+pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
+    let (for_mta, json) = (is_for_mta(args), args.iter().any(|arg| arg == "--json" || arg == "-j"));
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        // Help on standard output would tell Postfix that the mail is sent.
+        Err(_) if for_mta => return defer("4.3.5 fog: wrong command line in master.cf"),
+        Err(error) => return refuse_arguments(args, &error, json),
+    };
+    let result = match &cli.verb {
+        None => print(GREETING.as_bytes()),
+        Some(Verb::Send(args)) if args.mta => match send::run_for_mta(args, &cli.global, parent) {
+            Ok(()) => return ExitCode::Ok,
+            Err(line) => return defer(&line),
+        },
+        // `--mta` stands behind `--`, or where it is a value: whoever wrote that is an MTA's pipe all the same.
+        Some(_) if for_mta => return defer("4.3.5 fog: wrong command line in master.cf"),
+        Some(Verb::Init(args)) => init::run(args, &cli.global),
+        Some(Verb::Send(args)) => send::run(args, &cli.global),
+        Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),
+        Some(Verb::Directory(args)) => directory::run(args, &cli.global),
+        Some(Verb::Exit(args)) => exit::run(args, &cli.global),
+    };
+    match result {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => report(&error, cli.global.json),
+    }
+}
 
 /// Writes `bytes` to standard output. A reader that has gone (`fog ... | head`) is no error.
 ///
@@ -28,4 +113,95 @@ pub fn print(bytes: &[u8]) -> Result<(), CliError> {
 /// Writes `line` to standard error; if that can't be done there is nobody left to tell.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let command = Cli::command();
+    let help = format!(
+        "{{about}}\n\n{{usage-heading}} fog [OPTIONS] VERB ...\n\n{}\nOptions:\n{{options}}\n\n\
+         `fog VERB --help` tells about one verb.\n",
+        grouped(&command)
+    );
+    Cli::from_arg_matches(&command.help_template(help).try_get_matches_from(args)?)
+}
+
+/// The verbs that there are, by group, each with what it is for.
+fn grouped(command: &clap::Command) -> String {
+    let line = |group: &str, verb: &str| {
+        let about = command.find_subcommand(verb)?.get_about()?.to_string();
+        Some(format!("{group:<10}{verb:<11}{about}\n"))
+    };
+    let mut text = String::new();
+    for (group, verbs) in GROUPS {
+        let mut title = *group;
+        for shown in verbs.iter().filter_map(|verb| line(title, verb).inspect(|_| title = "")) {
+            text.push_str(&shown);
+        }
+    }
+    text
+}
+
+/// Tells the MTA, in the one line it looks at, to keep the mail and come again.
+fn defer(line: &str) -> ExitCode {
+    let _ = writeln!(io::stdout(), "{line}");
+    ExitCode::TryAgain
+}
+
+fn report(error: &CliError, json: bool) -> ExitCode {
+    note(&if json { error.to_json().to_string() } else { error.to_string() });
+    error.exit
+}
+
+/// Help and version are no errors; the rest is told as all errors are.
+fn refuse_arguments(args: &[OsString], error: &clap::Error, json: bool) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = format!("{}\n", error.to_string().trim_end());
+        return print(text.as_bytes()).map_or_else(|error| report(&error, json), |()| ExitCode::Ok);
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more"));
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let found = lines.collect::<Vec<_>>().join("\n");
+    let command = Cli::command();
+    let verb =
+        args.iter().filter_map(|arg| command.find_subcommand(arg)).map(|verb| format!("{} ", verb.get_name())).next();
+    let verb = verb.unwrap_or_default();
+    let error = CliError::new(ExitCode::Usage, what).try_(format!("fog {verb}--help"));
+    report(&if found.is_empty() { error } else { error.found(found) }, json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_ascii_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn every_verb_stands_in_one_group_of_the_help() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        let text = grouped(&command);
+        for verb in command.get_subcommands().map(clap::Command::get_name) {
+            let lines = text.lines().filter(|line| line.get(10..).unwrap().split(' ').next() == Some(verb));
+            assert_eq!(lines.count(), 1, "{verb} in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 80), "\n{text}");
+    }
+
+    #[test]
+    fn an_mta_is_known_by_its_arguments_however_wrong_they_are() {
+        for (line, want) in [
+            ("fog send --mta --queue-id 4jX", true),
+            ("fog send --frob --mta", true),
+            ("fog --mta=yes", true),
+            ("fog send --queue-id --mta", true),
+            ("fog send -t a@example.com", false),
+            ("fog send --mtaa", false),
+            ("fog", false),
+        ] {
+            assert_eq!(is_for_mta(&words(line)), want, "{line}");
+        }
+    }
 }

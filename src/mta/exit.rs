@@ -1,0 +1,248 @@
+//! The exit process: takes mail from the node, hands it to the local MTA, tells the node how that went. It keeps
+//! nothing: what it has not answered, the node still owns and brings again.
+
+use crate::config;
+use crate::delivery::{Deliver, Disposition, Outcome, PREFIX_LEN};
+use crate::mta::maildir;
+use crate::mta::pipe::MAX_MAIL;
+use crate::mta::smtp::{self, Envelope, Limits};
+use crate::sys::clock;
+use crate::wire::Malformed;
+use rand_core::Rng;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+/// The first and the longest pause before the node is looked for again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// How long the local MTA may take to take a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// What the operator is told, each only when it changes. Says nothing of any mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The node took us.
+    NodeUp,
+    /// The node can't be reached.
+    NodeDown,
+    /// The local MTA takes connections.
+    MtaUp,
+    /// The local MTA can't be reached, or the Maildir can't be written: mail waits in the node.
+    MtaDown,
+}
+
+/// An exit process.
+pub struct Exit<R> {
+    target: config::Deliver,
+    suffix: String,
+    report: R,
+    node: Option<bool>,
+    mta: Option<bool>,
+}
+
+/// Why a link to the node ended.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl<R: FnMut(Event)> Exit<R> {
+    /// An exit that hands mail to `target`, refuses what is addressed under `suffix` (it would go round again), and
+    /// tells `report` what changes.
+    pub const fn new(target: config::Deliver, suffix: String, report: R) -> Self {
+        Self { target, suffix, report, node: None, mta: None }
+    }
+
+    /// Serves the node behind `socket` until `stop` is done; looks for it again, for ever, when it goes away. A
+    /// hand-over that has begun is finished and answered first.
+    pub async fn serve(&mut self, socket: &Path, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut pause = PAUSES.0;
+        loop {
+            if let Ok(mut node) = UnixStream::connect(socket).await {
+                self.node_is(true);
+                loop {
+                    let frame = tokio::select! {
+                        () = &mut stop => return,
+                        frame = read(&mut node) => frame,
+                    };
+                    let Ok(request) = frame else { break };
+                    pause = PAUSES.0;
+                    let disposition = self.hand_over(&request).await;
+                    let answer = Outcome { id: request.id, disposition }.encode();
+                    if node.write_all(&answer).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            self.node_is(false);
+            tokio::select! {
+                () = &mut stop => return,
+                () = sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn hand_over(&mut self, request: &Deliver) -> Disposition {
+        if request.recipient.is_within(&self.suffix) {
+            return Disposition::Permanent;
+        }
+        match self.target.clone() {
+            config::Deliver::Maildir(dir) => {
+                let mut unique = [0; 16];
+                clock::rng().fill_bytes(&mut unique);
+                let written = maildir::deliver(&dir, unique, &request.mail).is_ok();
+                self.mta_is(written);
+                if written { Disposition::Delivered } else { Disposition::Temporary }
+            }
+            config::Deliver::Smtp(mta) => {
+                let connected = connect(mta.host(), mta.port()).await;
+                self.mta_is(connected.is_ok());
+                let Ok((stream, us)) = connected else { return Disposition::Temporary };
+                let envelope =
+                    Envelope { from: request.envelope_from.as_ref(), to: &request.recipient, mail: &request.mail };
+                smtp::deliver(stream, &literal(us), envelope, &Limits::default()).await
+            }
+        }
+    }
+
+    fn node_is(&mut self, up: bool) {
+        if self.node.replace(up) != Some(up) {
+            (self.report)(if up { Event::NodeUp } else { Event::NodeDown });
+        }
+    }
+
+    fn mta_is(&mut self, up: bool) {
+        if self.mta.replace(up) != Some(up) {
+            (self.report)(if up { Event::MtaUp } else { Event::MtaDown });
+        }
+    }
+}
+
+async fn read(node: &mut UnixStream) -> Result<Deliver, Ended> {
+    let mut prefix = [0; PREFIX_LEN];
+    node.read_exact(&mut prefix).await?;
+    let mut body = vec![0; Deliver::body_len(prefix, MAX_MAIL)?];
+    node.read_exact(&mut body).await?;
+    Ok(Deliver::decode(&body, MAX_MAIL)?)
+}
+
+async fn connect(host: &str, port: u16) -> io::Result<(TcpStream, SocketAddr)> {
+    let stream = timeout(CONNECT, TcpStream::connect((host, port))).await??;
+    let us = stream.local_addr()?;
+    Ok((stream, us))
+}
+
+/// Who we say we are: our end of the connection, since a name would be the host's.
+fn literal(us: SocketAddr) -> String {
+    match us {
+        SocketAddr::V4(us) => format!("[{}]", us.ip()),
+        SocketAddr::V6(us) => format!("[IPv6:{}]", us.ip()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::NodeAddress;
+    use crate::mail::address::Address;
+    use tokio::net::UnixListener;
+    use tokio::sync::oneshot;
+
+    fn deliver(id: u64, to: &str) -> Vec<u8> {
+        let recipient = Address::parse(to).unwrap();
+        Deliver { id, recipient, envelope_from: None, mail: b"Subject: x\r\n\r\nbody\r\n".to_vec() }.encode().unwrap()
+    }
+
+    async fn outcome(node: &mut UnixStream) -> Outcome {
+        let mut prefix = [0; PREFIX_LEN];
+        node.read_exact(&mut prefix).await.unwrap();
+        let mut body = vec![0; Outcome::body_len(prefix).unwrap()];
+        node.read_exact(&mut body).await.unwrap();
+        Outcome::decode(&body).unwrap()
+    }
+
+    /// Runs an exit beside `node`, a test that plays the node; what the exit reported comes back.
+    fn beside<F: Future<Output = ()>>(target: config::Deliver, node: impl FnOnce(UnixListener) -> F) -> Vec<Event> {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("exit.sock");
+        let mut events = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let node = node(UnixListener::bind(&socket).unwrap());
+            let mut exit = Exit::new(target, "fog".to_owned(), |event| events.push(event));
+            let (stop, stopped) = oneshot::channel::<()>();
+            let stopped = async move {
+                let _ = stopped.await;
+            };
+            tokio::join!(exit.serve(&socket, stopped), async move {
+                node.await;
+                drop(stop);
+            });
+        });
+        events
+    }
+
+    #[test]
+    fn a_mail_into_a_maildir_is_answered_when_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        let events = beside(config::Deliver::Maildir(dir.path().to_owned()), |listener| async move {
+            let (mut node, _) = listener.accept().await.unwrap();
+            node.write_all(&deliver(7, "alice@example.com")).await.unwrap();
+            assert_eq!(outcome(&mut node).await, Outcome { id: 7, disposition: Disposition::Delivered });
+            assert_eq!(std::fs::read_dir(&new).unwrap().count(), 1);
+            node.write_all(&deliver(8, "alice@example.com.fog")).await.unwrap();
+            assert_eq!(outcome(&mut node).await, Outcome { id: 8, disposition: Disposition::Permanent });
+            assert_eq!(std::fs::read_dir(&new).unwrap().count(), 1);
+        });
+        assert_eq!(events, [Event::NodeUp, Event::MtaUp]);
+    }
+
+    #[test]
+    fn a_node_that_comes_back_is_served_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = beside(config::Deliver::Maildir(dir.path().to_owned()), |listener| async move {
+            for rubbish in [&b""[..], &[0, 0], &[0xff; 9], &[0, 0, 0, 3, 9, 9, 9]] {
+                let (mut node, _) = listener.accept().await.unwrap();
+                node.write_all(rubbish).await.unwrap();
+                drop(node);
+            }
+            let (mut node, _) = listener.accept().await.unwrap();
+            node.write_all(&deliver(1, "alice@example.com")).await.unwrap();
+            assert_eq!(outcome(&mut node).await, Outcome { id: 1, disposition: Disposition::Delivered });
+        });
+        assert_eq!(events.last(), Some(&Event::MtaUp));
+    }
+
+    #[test]
+    fn without_an_mta_the_mail_stays_with_the_node() {
+        // A port that was free a moment ago, and whose listener is gone.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let target = config::Deliver::Smtp(NodeAddress::parse(&format!("127.0.0.1:{port}")).unwrap());
+        let events = beside(target, |listener| async move {
+            let (mut node, _) = listener.accept().await.unwrap();
+            for id in 1..3 {
+                node.write_all(&deliver(id, "alice@example.com")).await.unwrap();
+                assert_eq!(outcome(&mut node).await, Outcome { id, disposition: Disposition::Temporary });
+            }
+        });
+        assert_eq!(events, [Event::NodeUp, Event::MtaDown]);
+    }
+
+    #[test]
+    fn we_call_ourselves_by_our_end_of_the_connection() {
+        for (us, want) in [("127.0.0.1:99", "[127.0.0.1]"), ("[::1]:99", "[IPv6:::1]")] {
+            assert_eq!(literal(us.parse().unwrap()), want);
+        }
+    }
+}
