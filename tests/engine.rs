@@ -1,6 +1,6 @@
 //! One engine at a time, at its limits: an old document, a full disk, a mail that grows, a packet that comes twice.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: a failure is to stop them")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
 
 #[path = "network/world.rs"]
 #[allow(dead_code, reason = "the network test uses the rest")]

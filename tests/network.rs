@@ -3,7 +3,10 @@
 //!
 //! `FOG_SEEDS=N` runs N seeds instead of a few; a failure prints its seed.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
+
 #[path = "network/world.rs"]
+#[allow(dead_code, reason = "the engine test uses the rest")]
 mod world;
 
 use world::{Faults, Plan, World};

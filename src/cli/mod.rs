@@ -1,10 +1,12 @@
 //! The command line: one file a verb.
 
+pub mod demo;
 pub mod directory;
 pub mod error;
 pub mod exit;
 pub mod global;
 pub mod init;
+pub mod node;
 pub mod node_info;
 pub mod send;
 mod words;
@@ -33,14 +35,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write the configuration and the keys; never overwrites
+    /// A whole network on this machine; watch one letter travel
+    Demo(demo::Args),
+    /// Write the configuration and the keys of a node; never overwrites
     Init(init::Args),
     /// Hand over a mail (sendmail-like; also the MTA's pipe)
     Send(send::Args),
-    /// Show this node's signed descriptor, to give to the directory
+    /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
-    /// The directory document: show, verify, and for authorities add and sign
+    /// The document of the network: add | sign | show | verify
     Directory(directory::Args),
+    /// The daemon: mixing, delaying, handing on
+    Node(node::Args),
     /// Hand mail that leaves the network to the local MTA
     Exit(exit::Args),
 }
@@ -84,6 +90,8 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         },
         // `--mta` stands behind `--`, or where it is a value: whoever wrote that is an MTA's pipe all the same.
         Some(_) if for_mta => return defer("4.3.5 fog: wrong command line in master.cf"),
+        Some(Verb::Demo(args)) => demo::run(args, &cli.global),
+        Some(Verb::Node(args)) => node::run(args, &cli.global),
         Some(Verb::Init(args)) => init::run(args, &cli.global),
         Some(Verb::Send(args)) => send::run(args, &cli.global),
         Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),

@@ -40,6 +40,7 @@ const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
         "epoch",
         "max-size",
         "message-id-domain",
+        "demo",
     ],
 )];
 
@@ -199,7 +200,7 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
         epoch: span("network.epoch", default.epoch)?,
         max_size: settings.or("network.max-size", default.max_size, SIZE, parse_size)?,
         message_id_domain: settings.or("network.message-id-domain", default.message_id_domain, HOST_NAME, domain)?,
-        demo: false,
+        demo: settings.or("network.demo", false, "true or false", |text| text.parse().ok())?,
     };
     params.check().map_err(|bad| ConfigError::of_sets(&ours, &bad.to_string()))?;
     Ok((params, others))

@@ -454,7 +454,7 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         .map(Epoch)
         .map(|epoch| (epoch, MixKey::from_seed(store.mix_seed(epoch).unwrap()).public().clone()))
         .collect();
-    let is_exit = n % 3 == 0;
+    let is_exit = n.is_multiple_of(3);
     let descriptor = Descriptor {
         name: format!("node-{n}"),
         sequence: 1,
