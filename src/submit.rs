@@ -95,11 +95,13 @@ pub enum Reason {
     Internal,
     /// The node knows no network to send it through.
     NoDirectory,
+    /// Too many recipients for so big a mail in one request.
+    TooMuchAtOnce,
 }
 
 impl Reason {
     /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadAddress,
         Self::NotFog,
         Self::NoExit,
@@ -114,12 +116,21 @@ impl Reason {
         Self::NotUnderstood,
         Self::Internal,
         Self::NoDirectory,
+        Self::TooMuchAtOnce,
     ];
 
     /// Whether trying the same mail again can't help.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        !matches!(self, Self::SpoolFull | Self::ShuttingDown | Self::NotUnderstood | Self::Internal | Self::NoDirectory)
+        !matches!(
+            self,
+            Self::SpoolFull
+                | Self::ShuttingDown
+                | Self::NotUnderstood
+                | Self::Internal
+                | Self::NoDirectory
+                | Self::TooMuchAtOnce
+        )
     }
 
     /// The enhanced status code (RFC 3463) that is natural for it, as in `5.3.4`.
@@ -137,6 +148,7 @@ impl Reason {
             Self::NotUnderstood => "4.3.5",
             Self::Internal => "4.3.0",
             Self::NoDirectory => "4.3.5",
+            Self::TooMuchAtOnce => "4.5.3",
         }
     }
 
@@ -158,6 +170,7 @@ impl Reason {
             Self::NotUnderstood => "the node does not understand this request",
             Self::Internal => "the node has internal trouble",
             Self::NoDirectory => "the node has no directory document yet",
+            Self::TooMuchAtOnce => "too many recipients for so big a mail at once",
         }
     }
 
@@ -183,6 +196,7 @@ impl Reason {
             Self::NoDirectory => {
                 "Nothing was sent. Join a network with `fog init --join`, or sign a document of your own."
             }
+            Self::TooMuchAtOnce => "The first recipients were taken; send it to the others once more.",
         }
     }
 
@@ -203,6 +217,7 @@ impl Reason {
             Self::NotUnderstood => 12,
             Self::Internal => 13,
             Self::NoDirectory => 14,
+            Self::TooMuchAtOnce => 15,
         }
     }
 
@@ -602,7 +617,7 @@ mod tests {
             &[2, 0, 1, 1, 10],
             &[1, 0, 0],
             &[1, 0, 1, 1, 0],
-            &[1, 0, 1, 1, 14],
+            &[1, 0, 1, 1, 200],
             &[1, 0, 1, 3, 1],
             &[1, 0, 1, 1, 10, 0],
             &[1, 0, 2, 1, 10],

@@ -37,7 +37,7 @@ struct Cli {
 enum Verb {
     /// A whole network on this machine; watch one letter travel
     Demo(demo::Args),
-    /// Write the configuration and the keys of a node; never overwrites
+    /// Write the configuration and the keys; never overwrites
     Init(init::Args),
     /// Hand over a mail (sendmail-like; also the MTA's pipe)
     Send(send::Args),

@@ -15,15 +15,18 @@ use crate::mix::{delay, epoch, random, route};
 use crate::sphinx::geometry::PAYLOAD_LEN;
 use crate::sphinx::xwing::PublicKey;
 use crate::sphinx::{self, Hop, Last, Packet, Randomness};
-use crate::store::{Marks, RowId, Shelf, Store, StoreError};
+use crate::store::{Marks, RowId, SLOT_LEN, Shelf, Store, StoreError};
 use crate::submit::{Outcome, Reason, Reply, Request, Source};
 use crate::time::Time;
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 
-/// A slot later than this many times the mean distance is not made up for: after a pause or a clock jump a burst would
-/// say how long it was.
+/// A slot further off than this many times the mean distance is drawn anew: after a pause a burst would say how long it
+/// was, and after a clock that was set back nothing would be sent for as long.
 const MAKE_UP: u32 = 16;
+
+/// Bytes of mail that one request may have cleaned, all its recipients' copies together, beyond the first copy.
+const AT_ONCE: usize = 16 << 20;
 
 /// Draws of path and delays before a slot is given up for lack of a key far enough ahead.
 const DRAWS: usize = 8;
@@ -39,6 +42,17 @@ pub(super) struct Entry {
 struct Mail {
     row: Spooled,
     waiting: BTreeMap<RowId, Waiting>,
+}
+
+impl Mail {
+    /// Slots it still needs.
+    fn slots(&self) -> u32 {
+        if self.waiting.is_empty() {
+            self.row.pieces.into()
+        } else {
+            u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
+        }
+    }
 }
 
 impl Entry {
@@ -69,8 +83,13 @@ impl Entry {
         request: &Request,
     ) -> Result<(), StoreError> {
         let mut outcomes = Vec::with_capacity(request.recipients.len());
-        for recipient in &request.recipients {
-            let outcome = self.take(batch, request, recipient)?;
+        for (n, recipient) in request.recipients.iter().enumerate() {
+            // Each copy is cleaned and compressed on its own, and everybody else waits meanwhile.
+            let outcome = if n > 0 && request.mail.len().saturating_mul(n) > AT_ONCE {
+                Outcome::refused(Reason::TooMuchAtOnce)
+            } else {
+                self.take(batch, request, recipient)?
+            };
             match outcome {
                 Outcome::Accepted(_) => batch.counts.accepted += 1,
                 Outcome::Temporary(_) | Outcome::Permanent(_) => batch.counts.refused += 1,
@@ -101,10 +120,23 @@ impl Entry {
         if already_taken(batch, request, id)? {
             return Ok(Outcome::Accepted(id));
         }
-        match clean(batch, document, request, &target, id) {
-            Err(reason) => Ok(Outcome::refused(reason)),
-            Ok(packed) => self.keep(batch, request, id, &packed),
+        let packed = match clean(batch, document, request, &target, id) {
+            Err(reason) => return Ok(Outcome::refused(reason)),
+            Ok(packed) => packed,
+        };
+        let Some(pieces) = pieces(packed.len()) else { return Ok(Outcome::refused(Reason::MailTooBig)) };
+        if self.is_congested(document, pieces) {
+            return Ok(Outcome::refused(Reason::SpoolFull));
         }
+        self.keep(batch, request, id, pieces, &packed)
+    }
+
+    /// Whether what waits needs more than half an epoch of slots already. One mail alone is always taken. Without this
+    /// the pieces of many mails would leave so far apart that exits give up on every one of them.
+    fn is_congested(&self, document: &Document, pieces: u8) -> bool {
+        let params = document.params();
+        let waiting = self.mails.values().map(Mail::slots).fold(u32::from(pieces), u32::saturating_add);
+        !self.mails.is_empty() && params.send_every.saturating_mul(waiting) > params.epoch / 2
     }
 
     fn keep<R: CryptoRng>(
@@ -112,12 +144,14 @@ impl Entry {
         batch: &mut Batch<'_, '_, R>,
         request: &Request,
         id: MessageId,
+        pieces: u8,
         packed: &[u8],
     ) -> Result<Outcome, StoreError> {
-        let row = Spooled { message: id, accepted: batch.now, exit: None };
+        let row = Spooled { message: id, pieces, exit: None };
         let kept = batch.txn.put(Shelf::Spool, batch.epoch, &row.encode(), packed, &[], batch.rng);
         let id = match kept {
             Ok(spooled) => {
+                batch.used += slots_of(packed.len());
                 self.mails.insert(spooled, Mail { row, waiting: BTreeMap::new() });
                 id
             }
@@ -143,7 +177,7 @@ impl Entry {
         };
         let params = document.params();
         let mut slot = match self.next_slot {
-            Some(slot) if batch.now.since(slot) <= params.send_every * MAKE_UP => slot,
+            Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP => slot,
             _ => batch.now.plus(next_slot(params, batch.rng)),
         };
         while slot <= batch.now {
@@ -172,7 +206,10 @@ impl Entry {
         let payload = Payload::Fragment(payload).encode(batch.rng);
         let Some(Route { packet, path, leaves }) = build(batch, document, exit, &payload) else { return Ok(()) };
         let Some(&first) = path.first() else { return Ok(()) };
-        relay.send_own(batch, first, leaves, &packet)?;
+        match relay.send_own(batch, first, leaves, &packet) {
+            Err(StoreError::Full) => return Ok(()),
+            sent => sent?,
+        }
         batch.book.built(mail.row.message, index, &path, &packet, batch.now, &mut batch.out);
         batch.txn.delete(Shelf::Fragments, fragment)?;
         mail.waiting.remove(&fragment);
@@ -200,7 +237,8 @@ fn prepare<R: CryptoRng>(
         abandon(batch, mail)?;
     }
     let packed = batch.txn.read(Shelf::Spool, id)?;
-    let message = message::unpack(&packed.sealed, max_size(document)).map_err(|_| damaged())?;
+    // Whatever the network's limit is by now: it was within the limit when it was taken.
+    let message = message::unpack(&packed.sealed, usize::MAX).map_err(|_| damaged())?;
     let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
     let Ok(exit) = route::exit(document, &batch.setup.me, &exits, batch.rng) else { return Ok(None) };
     match cut(batch, id, mail, exit, &packed.sealed) {
@@ -242,6 +280,11 @@ fn abandon<R>(batch: &mut Batch<'_, '_, R>, mail: &mut Mail) -> Result<(), Store
 fn spares(packed: usize) -> usize {
     let needed = packed.div_ceil(shards::SHARD_LEN);
     (needed * 2).div_ceil(5).min(shards::MAX_SHARDS.saturating_sub(needed))
+}
+
+/// How many pieces a message of so many bytes is cut into, spares included; none if no set holds it.
+fn pieces(packed: usize) -> Option<u8> {
+    u8::try_from(packed.div_ceil(shards::SHARD_LEN) + spares(packed)).ok()
 }
 
 /// A stored shard, which has one size.
@@ -316,10 +359,10 @@ fn refusal<R>(batch: &Batch<'_, '_, R>, document: &Document, request: &Request, 
     if request.mail.len() > batch.setup.max_size.min(max_size(document)) {
         return Some(Reason::MailTooBig);
     }
-    if target.under_suffix(&batch.setup.suffix).is_some() {
+    if target.is_within(&batch.setup.suffix) {
         return Some(Reason::NoExit);
     }
-    (batch.used > batch.setup.max_spool).then_some(Reason::SpoolFull)
+    batch.is_full().then_some(Reason::SpoolFull)
 }
 
 /// The id of a mail. What an MTA hands in twice gets the same one twice, so that neither this node nor an exit takes it
@@ -344,6 +387,11 @@ fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) 
         return Ok(false);
     }
     batch.remembered(Marks::Submitted, &id.0)
+}
+
+/// Slots of the store that content of so many bytes takes, about.
+fn slots_of(bytes: usize) -> u64 {
+    size(bytes.div_ceil(SLOT_LEN))
 }
 
 fn reason(refused: Refused) -> Reason {

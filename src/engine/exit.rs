@@ -9,7 +9,7 @@ use crate::id::SetId;
 use crate::mail::address::Address;
 use crate::mail::sanitize::{self, ExitRules};
 use crate::message::payload::{Fragment, Payload};
-use crate::message::shards::{self, Shape};
+use crate::message::shards::{self, Shape, Shard};
 use crate::message::{self, Message};
 use crate::mix::retry;
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
@@ -101,23 +101,27 @@ impl Exit {
             batch.counts.dropped += 1;
             return Ok(());
         }
-        let part = Part { arrived: batch.now, place };
-        let row = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
-        let set = self.sets.entry(place.set).or_insert(Set { shape, arrived: batch.now, parts: BTreeMap::new() });
-        set.parts.insert(index, row);
-        batch.book.opened(arrival, place.set, batch.now, &mut batch.out);
-        if set.parts.len() < shape.k().into() {
+        let stored = self.sets.get(&set).map_or(0, |set| set.parts.len());
+        if stored + 1 < usize::from(shape.k()) {
+            let part = Part { arrived: batch.now, place };
+            let row = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
+            let kept = Set { shape, arrived: batch.now, parts: BTreeMap::new() };
+            self.sets.entry(set).or_insert(kept).parts.insert(index, row);
+            batch.book.opened(arrival, set, batch.now, &mut batch.out);
             return Ok(());
         }
-        let whole = assemble(batch, set)?;
-        self.end(batch, place.set)?;
-        match whole {
-            Some(message) => self.receive(batch, &message),
-            None => {
-                batch.counts.dropped += 1;
-                Ok(())
-            }
+        // The last one needs no row of its own: until the mail is in the outbox, its packet stays in the pool.
+        let whole = assemble(batch, shape, self.sets.get(&set), (index, shard))?;
+        if let Some(message) = &whole {
+            self.receive(batch, message)?;
         }
+        batch.book.opened(arrival, set, batch.now, &mut batch.out);
+        if let Some(message) = whole {
+            batch.book.assembled(message.id, batch.now, &mut batch.out);
+        } else {
+            batch.counts.dropped += 1;
+        }
+        self.end(batch, set)
     }
 
     /// Whether a part is new and of one geometry with its siblings.
@@ -139,17 +143,17 @@ impl Exit {
         if batch.remembered(Marks::Delivered, &mark)? {
             return Ok(());
         }
-        batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         let Some(mail) = clean(batch, exit, message) else {
             batch.counts.undeliverable += 1;
-            return Ok(());
+            return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
         };
         let row = Outgoing { since: batch.now, deferred: 0, next: batch.now };
         let content = encode(&message.recipient, &mail)?;
+        // First of all that is changed: if there is no room, nothing has happened.
         let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
+        batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         self.outbox.insert(id, row);
         batch.counts.assembled += 1;
-        batch.book.assembled(message.id, batch.now, &mut batch.out);
         Ok(())
     }
 
@@ -214,18 +218,23 @@ fn is_too_old<R>(batch: &Batch<'_, '_, R>, row: &Outgoing) -> bool {
     batch.document.is_some_and(|document| batch.now.since(row.since) > document.params().epoch * GIVE_UP)
 }
 
-/// The message that the parts of a set are pieces of; none if they are of no message.
-fn assemble<R>(batch: &Batch<'_, '_, R>, set: &Set) -> Result<Option<Message>, StoreError> {
-    let mut contents = Vec::with_capacity(set.parts.len());
-    for (&index, &row) in &set.parts {
+/// The message that the stored parts of a set and the last one are pieces of; none if they are of no message.
+fn assemble<R>(
+    batch: &Batch<'_, '_, R>,
+    shape: Shape,
+    set: Option<&Set>,
+    last: (u8, &Shard),
+) -> Result<Option<Message>, StoreError> {
+    let mut contents = Vec::new();
+    for (&index, &row) in set.iter().flat_map(|set| &set.parts) {
         contents.push((index, batch.txn.read(Shelf::Parts, row)?.sealed));
     }
-    let mut shards = Vec::with_capacity(contents.len());
+    let mut shards = vec![last];
     for (index, content) in &contents {
         shards.push((*index, entry::shard(content)?));
     }
     let max_size = batch.document.map_or(0, entry::max_size);
-    let packed = shards::join(set.shape, &shards);
+    let packed = shards::join(shape, &shards);
     Ok(packed.ok().and_then(|packed| message::unpack(&packed, max_size).ok()))
 }
 
@@ -233,7 +242,7 @@ fn assemble<R>(batch: &Batch<'_, '_, R>, set: &Set) -> Result<Option<Message>, S
 fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: &Message) -> Option<Vec<u8>> {
     let document = batch.document?;
     let mine = document.node(&batch.setup.me)?;
-    let to_the_network = message.recipient.under_suffix(&batch.setup.suffix).is_some();
+    let to_the_network = message.recipient.is_within(&batch.setup.suffix);
     let size = entry::size(message.mail.len());
     let taken = mine.exit.as_ref().is_some_and(|policy| policy.takes(&message.recipient, size));
     if to_the_network || !taken {

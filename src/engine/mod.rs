@@ -24,7 +24,7 @@ use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
-use crate::store::{Marks, RowId, Store, StoreError, Txn};
+use crate::store::{Marks, RowId, SLOT_LEN, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
 use crate::time::Time;
 use entry::Entry;
@@ -158,7 +158,7 @@ pub struct Setup {
     pub own_domains: Vec<String>,
     /// The largest mail taken from an injector, in bytes; the network's limit holds as well.
     pub max_size: usize,
-    /// Bytes that the store may take on disk.
+    /// Bytes of the store that may be in use before submissions and packets are refused.
     pub max_spool: u64,
     /// How this node writes to the world, if it is an exit.
     pub exit: Option<ExitSetup>,
@@ -224,7 +224,7 @@ struct Batch<'a, 's, R> {
     /// The spool key under which rows without a due time of their own are sealed.
     epoch: Epoch,
     epoch_length: Duration,
-    /// Bytes the store takes on disk.
+    /// Slots of the store in use when the batch began, and taken since.
     used: u64,
 }
 
@@ -232,6 +232,11 @@ impl<R> Batch<'_, '_, R> {
     /// The epoch that `at` falls in.
     fn epoch_of(&self, at: Time) -> Epoch {
         at.epoch(self.epoch_length)
+    }
+
+    /// Whether the store has reached the limit that its operator set. Counted in slots in use: files don't shrink.
+    const fn is_full(&self) -> bool {
+        self.used.saturating_mul(SLOT_LEN as u64) > self.setup.max_spool
     }
 
     /// Whether a mark was set in this epoch or one of the last few.
@@ -280,7 +285,7 @@ impl Engine {
         // A node without a document keeps keys of the usual length; nothing is sent under them.
         let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
         self.keys.turn(&mut self.store, now, &params, rng)?;
-        let used = self.store.usage()?.bytes;
+        let used = self.store.usage()?.slots;
         let epoch = now.epoch(params.epoch);
         let outlived = self.outlived_marks(epoch);
         let mut batch = Batch {
@@ -403,7 +408,12 @@ fn advance<R: CryptoRng>(
 ) -> Result<(), StoreError> {
     entry.slots(batch, relay)?;
     for ended in relay.due(batch)? {
-        exit.payload(batch, &ended)?;
+        match exit.payload(batch, &ended) {
+            Ok(()) => relay.forget(batch, ended.row)?,
+            // It was acknowledged, so it is kept until there is room.
+            Err(StoreError::Full) => relay.keep(batch.now, ended.row),
+            Err(error) => return Err(error),
+        }
     }
     exit.expire(batch)?;
     relay.dispatch(batch)?;

@@ -21,8 +21,12 @@ pub const WINDOW: usize = 16;
 /// Packets whose last layer comes off in one call: each costs 50 us, and the batch is one transaction.
 const OPENED_AT_ONCE: usize = 64;
 
+/// How long a packet waits whose content found no room.
+const NO_ROOM: Duration = Duration::from_secs(60);
+
 /// A packet whose last layer came off here.
 pub(super) struct Ended {
+    pub(super) row: RowId,
     pub(super) payload: Box<[u8; PAYLOAD_LEN]>,
     pub(super) arrival: Option<Arrival>,
 }
@@ -44,8 +48,8 @@ struct Neighbour {
     wanted: bool,
     /// Due, not sent.
     ready: VecDeque<RowId>,
-    /// Sent, not acknowledged.
-    flying: BTreeSet<RowId>,
+    /// Sent, not acknowledged, in the order in which they were sent.
+    flying: VecDeque<RowId>,
 }
 
 impl Relay {
@@ -89,7 +93,7 @@ impl Relay {
         from: NodeId,
         packet: &Packet,
     ) -> Result<(), StoreError> {
-        if batch.used > batch.setup.max_spool {
+        if batch.is_full() {
             // Before any KEM. What others hold for us is safe with them.
             return Err(StoreError::Full);
         }
@@ -146,7 +150,13 @@ impl Relay {
         self.held.insert((row.due, id));
     }
 
-    /// Lets go of what is due: hands the order to chance, and returns what ends here.
+    /// Keeps a packet that ended here for a little longer, because there was no room for what it carried.
+    pub(super) fn keep(&mut self, now: Time, id: RowId) {
+        self.held.insert((now.plus(NO_ROOM), id));
+    }
+
+    /// Lets go of what is due: hands the order to chance, and returns what ends here. What is returned is still in the
+    /// pool: `forget` or `keep` it.
     pub(super) fn due<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<Vec<Ended>, StoreError> {
         let mut leaving = Vec::new();
         while let Some(&(due, id)) = self.held.first() {
@@ -175,11 +185,16 @@ impl Relay {
             let mut body = array::<BODY_LEN>(&content.raw)?;
             sphinx::open_body(&BodyKey::from_bytes(&array(&content.sealed)?), &mut body);
             match sphinx::payload_of(&body) {
-                Ok(payload) => ended.push(Ended { payload: Box::new(*payload), arrival: batch.book.arrival(id) }),
+                Ok(payload) => {
+                    let (payload, arrival) = (Box::new(*payload), batch.book.arrival(id));
+                    ended.push(Ended { row: id, payload, arrival });
+                }
                 // Nobody is told: the sender tagged it, or a mix on the way did.
-                Err(_) => batch.counts.dropped += 1,
+                Err(_) => {
+                    batch.counts.dropped += 1;
+                    self.forget(batch, id)?;
+                }
             }
-            self.forget(batch, id)?;
         }
         Ok(ended)
     }
@@ -200,7 +215,7 @@ impl Relay {
                 let Some(row) = self.rows.get(&id) else { continue };
                 let packet = outgoing(batch, id, row.then)?;
                 batch.book.left(id, batch.now, *to, &packet, &mut batch.out);
-                neighbour.flying.insert(id);
+                neighbour.flying.push_back(id);
                 batch.out.push(Output::Send { to: *to, id: PacketId(id), packet });
             }
         }
@@ -234,7 +249,8 @@ impl Relay {
     pub(super) fn link_down(&mut self, peer: NodeId) {
         let neighbour = self.neighbours.entry(peer).or_default();
         neighbour.up = false;
-        for id in std::mem::take(&mut neighbour.flying) {
+        // In the order in which they went. Any other, that of their ids for one, would tell the peer who came first.
+        for id in std::mem::take(&mut neighbour.flying).into_iter().rev() {
             neighbour.ready.push_front(id);
         }
     }
@@ -246,15 +262,15 @@ impl Relay {
         to: NodeId,
         PacketId(id): PacketId,
     ) -> Result<(), StoreError> {
-        let flying = self.neighbours.get_mut(&to).is_some_and(|neighbour| neighbour.flying.remove(&id));
-        if !flying {
-            return Ok(());
-        }
+        let Some(neighbour) = self.neighbours.get_mut(&to) else { return Ok(()) };
+        let Some(place) = neighbour.flying.iter().position(|flying| *flying == id) else { return Ok(()) };
+        neighbour.flying.remove(place);
         batch.counts.handed_on += 1;
         self.forget(batch, id)
     }
 
-    fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
+    /// Deletes a packet that somebody else answers for now, or nobody.
+    pub(super) fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         self.rows.remove(&id);
         batch.book.forget(id);
         batch.txn.delete(Shelf::Pool, id)
@@ -274,7 +290,15 @@ fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
     if !delay::is_allowed(delay, params) {
         return None;
     }
+    if matches!(then, Then::Forward(next) if !may_be_next(batch, &next)) {
+        return None;
+    }
     Some(Pooled { due: batch.now.plus(delay).next_tick(params.tick), then })
+}
+
+/// Whether there can ever be a link to it: a packet for nobody would lie here for good.
+fn may_be_next<R>(batch: &Batch<'_, '_, R>, next: &NodeId) -> bool {
+    *next != batch.setup.me && batch.document.is_some_and(|document| document.node(next).is_some())
 }
 
 /// What is sealed beside a pooled body: the key to the body, then the next hop's header.

@@ -61,7 +61,8 @@ impl Pooled {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Spooled {
     pub(super) message: MessageId,
-    pub(super) accepted: Time,
+    /// Into how many it is cut, spares included.
+    pub(super) pieces: u8,
     /// The exit of the try under way; none while the mail waits for its first slot.
     pub(super) exit: Option<NodeId>,
 }
@@ -69,7 +70,7 @@ pub(super) struct Spooled {
 impl Spooled {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(64);
-        w.u8(VERSION).bytes(&self.message.0).u64(self.accepted.as_millis());
+        w.u8(VERSION).bytes(&self.message.0).u8(self.pieces);
         match &self.exit {
             None => w.u8(0),
             Some(exit) => w.u8(1).bytes(&exit.0),
@@ -80,13 +81,13 @@ impl Spooled {
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
         read(meta, |r| {
             let message = MessageId(r.array()?);
-            let accepted = Time::from_millis(r.u64()?);
+            let pieces = r.u8()?;
             let exit = match r.u8()? {
                 0 => None,
                 1 => Some(NodeId(r.array()?)),
                 _ => return Err(Malformed),
             };
-            Ok(Self { message, accepted, exit })
+            Ok(Self { message, pieces, exit })
         })
     }
 }
@@ -204,7 +205,7 @@ mod tests {
             assert_eq!(Pooled::decode(&row.encode()).unwrap(), row);
         }
         for exit in [None, Some(NodeId([4; 32]))] {
-            let row = Spooled { message: MessageId([5; 16]), accepted: Time::from_millis(8), exit };
+            let row = Spooled { message: MessageId([5; 16]), pieces: 8, exit };
             assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
         }
         let row = Waiting { mail: RowId(11), place };

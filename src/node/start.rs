@@ -9,12 +9,14 @@ use crate::engine::{Engine, ExitSetup, Setup};
 use crate::id::{Epoch, NodeId};
 use crate::mail::address::Address;
 use crate::secret::Secret;
+use crate::sphinx::xwing::MixKey;
 use crate::store::Store;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::key_file::NodeKey;
 use crate::sys::{clock, file};
 use crate::time::Time;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest text of a directory document, as `Document` has it.
@@ -45,6 +47,8 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let me = key.identity.node_id();
     let document = document(config)?;
     check_membership(&document, &me, &key)?;
+    check_promises(&document, &me, config, &store)?;
+    check_demonstration(&document)?;
 
     let params = document.params();
     let max_mail = config.entry.max_size.map_or(params.max_size, |ours| ours.min(params.max_size));
@@ -114,6 +118,44 @@ fn check_membership(document: &Document, me: &NodeId, key: &NodeKey) -> Result<(
         }
         Some(_) => Ok(()),
     }
+}
+
+/// A node that lacks the keys it has published, or a role, would acknowledge packets only to drop them.
+fn check_promises(document: &Document, me: &NodeId, config: &Config, store: &Store) -> Result<(), Trouble> {
+    let Some(ours) = document.node(me) else { return Ok(()) };
+    let hint = "give what fog node-info prints to the authorities of the network, and take their next document";
+    if ours.exit.is_some() && config.exit.is_none() {
+        return Err(Trouble::new(
+            ExitCode::Config,
+            "the directory document calls this node an exit, its configuration does not",
+        )
+        .found("mail that reaches it would be lost")
+        .hint("put \"exit\" back into node.roles, or get a document without"));
+    }
+    let running = clock::now().epoch(document.params().epoch);
+    for (epoch, published) in ours.mix_keys.range(running..) {
+        let has_it = store.mix_seed(*epoch).is_some_and(|seed| MixKey::from_seed(seed).public() == published);
+        if !has_it {
+            return Err(Trouble::new(ExitCode::Config, "this node has not got the mix keys it has published")
+                .found(format!("{}: no key of epoch {epoch}, or another", config.spool.path.display()))
+                .hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// What a demonstration shows of its nodes is for one machine.
+fn check_demonstration(document: &Document) -> Result<(), Trouble> {
+    let is_here = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !document.params().demo || document.nodes().all(|(_, node)| is_here(node.address.host())) {
+        return Ok(());
+    }
+    Err(Trouble::new(
+        ExitCode::Config,
+        "this network is a demonstration, which hides nobody, and it leaves this machine",
+    )
+    .found("its directory document says demo = true and names addresses other than 127.0.0.1")
+    .hint("found another: fog init --new-network"))
 }
 
 fn pace(params: &Params) -> Pace {

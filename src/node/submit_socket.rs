@@ -57,7 +57,8 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, max_mail: usize
 /// A whole request, or why it isn't taken; none if it ends before its end.
 async fn read(stream: &mut (impl AsyncRead + Unpin), max_mail: usize) -> Option<Result<Request, Reason>> {
     match read_frame(stream, |prefix| Request::body_len(prefix, max_mail)).await {
-        Ok(body) => Some(Request::decode(&body, max_mail).map_err(|_| Reason::NotUnderstood)),
+        // The frame's bound is enough here: the engine says which mail is too big.
+        Ok(body) => Some(Request::decode(&body, body.len()).map_err(|_| Reason::NotUnderstood)),
         Err(NoFrame::TooLong(length)) => {
             // Read and thrown away, for closing a socket with something unread in it may take the reply along.
             let thrown = copy(&mut stream.take(length.into()), &mut sink()).await;
