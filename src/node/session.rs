@@ -89,7 +89,7 @@ where
         let answer = link.receiver.hello().await?;
         Ok((link, answer))
     };
-    shake.await
+    timeout(HANDSHAKE_LIMIT, shake).await?
 }
 
 /// An opener that has proved its link key, and waits to be let in.
