@@ -123,9 +123,11 @@ async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), 
         }
         over = &mut ended => over,
     };
-    log(Program::Node, Event::Stop);
     match over {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => {
+            log(Program::Node, Event::Stop);
+            Ok(())
+        }
         Ok(Err(error)) => Err(Trouble::store(&config.spool.path, &error)),
         Err(_) => Err(Trouble::new(ExitCode::Bug, "the engine has ended without a word").hint("please report it")),
     }
