@@ -123,6 +123,12 @@ pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// The whole command line, as the manual pages have to describe it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     let command = Cli::command();
     let help = format!(
