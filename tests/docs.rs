@@ -1,0 +1,335 @@
+//! The documents tell the truth about what can be typed, configured and read: each verb, option, key, exit code and log
+//! event has its place in `man/` and nothing else has, and what the documents point at is there.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The page of each verb.
+const PAGES: [(&str, &str); 7] = [
+    ("demo", "fog-demo.1"),
+    ("init", "fog-directory.8"),
+    ("send", "fog-send.1"),
+    ("node-info", "fog-directory.8"),
+    ("directory", "fog-directory.8"),
+    ("node", "fog-node.8"),
+    ("exit", "fog-node.8"),
+];
+
+#[test]
+fn every_verb_has_a_page_and_a_line_in_the_overview() {
+    let overview = items(&page("fog.8"));
+    let command = fog::cli::command();
+    for verb in command.get_subcommands().map(clap::Command::get_name) {
+        assert!(overview.contains(verb), "fog.8 has no item {verb}");
+        assert!(page_of(verb).contains(&format!("\n.Nm \"fog {verb}")), "the page of {verb} does not name it");
+    }
+    let verbs: BTreeSet<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    assert_eq!(verbs, PAGES.map(|(verb, _)| verb).into(), "PAGES in this file");
+    for sub in command.find_subcommand("directory").unwrap().get_subcommands() {
+        assert!(items(&page_of("directory")).contains(sub.get_name()), "directory {}", sub.get_name());
+    }
+}
+
+#[test]
+fn every_option_is_in_its_page_and_pages_have_no_others() {
+    let mut command = fog::cli::command();
+    command.build();
+    let global = options(&command);
+    assert_eq!(flags(&page("fog.8"), Where::Items), global, "fog.8");
+    let mut wanted: BTreeSet<(&str, String)> = BTreeSet::new();
+    for verb in command.get_subcommands() {
+        let name = PAGES.iter().find(|(known, _)| *known == verb.get_name()).unwrap().1;
+        let subs = verb.get_subcommands().flat_map(options);
+        wanted.extend(options(verb).into_iter().chain(subs).filter(|f| !global.contains(f)).map(|f| (name, f)));
+    }
+    for name in PAGES.map(|(_, name)| name).into_iter().collect::<BTreeSet<_>>() {
+        let of_page = wanted.iter().filter(|(page, _)| *page == name).map(|(_, flag)| flag.clone());
+        let of_page: BTreeSet<String> = of_page.collect();
+        let text = page(name);
+        let described = flags(&text, Where::Items);
+        let missing: Vec<_> = of_page.difference(&described).collect();
+        assert!(missing.is_empty(), "{name} does not describe {missing:?}");
+        let mut unknown = flags(&text, Where::Anywhere);
+        unknown.retain(|flag| !of_page.contains(flag) && !global.contains(flag));
+        assert!(unknown.is_empty(), "{name}: there is no option {unknown:?}");
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_in_its_table() {
+    let source = read("src/config/mod.rs");
+    let tables = source.split("const KEYS:").nth(1).unwrap().split("/// All that can be configured").next().unwrap();
+    let mut known = BTreeSet::new();
+    let mut table = "";
+    for (word, begins_table) in quoted(tables) {
+        if begins_table {
+            table = word;
+        } else {
+            known.insert(format!("{table}.{word}"));
+        }
+    }
+    assert!(known.contains("spool.max") && known.contains("network.demo"), "the tables were not understood");
+    let mut described = BTreeSet::new();
+    for section in page("fog.toml.5").split("\n.Ss [").skip(1) {
+        let (table, rest) = section.split_once(']').unwrap();
+        let rest = rest.split("\n.Sh ").next().unwrap();
+        described.extend(items(rest).into_iter().map(|key| format!("{table}.{key}")));
+    }
+    assert_eq!(described, known);
+}
+
+#[test]
+fn every_exit_code_is_in_the_table_of_fog_8() {
+    let source = read("src/sys/exit_code.rs");
+    let source = source.split("pub enum ExitCode").nth(1).unwrap().split("\n}").next().unwrap().to_owned();
+    let known: BTreeSet<&str> =
+        source.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = ")).map(|(_, n)| n).collect();
+    assert!(known.contains("0") && known.contains("78"), "the enum was not understood");
+    let text = page("fog.8");
+    let status = text.split("\n.Sh EXIT STATUS").nth(1).unwrap().split("\n.Sh ").next().unwrap();
+    let described: BTreeSet<&str> = status.lines().filter_map(|line| line.strip_prefix(".It ")).collect();
+    assert_eq!(described, known);
+}
+
+#[test]
+fn every_line_of_the_log_is_in_fog_log_7() {
+    let source = read("src/sys/log.rs");
+    let words = source.split("fn word(").nth(1).unwrap().split("\n    }").next().unwrap();
+    let known: BTreeSet<String> = quoted(words).into_iter().map(|(word, _)| word.to_owned()).collect();
+    assert!(known.contains("link-down"), "the enum was not understood");
+    let text = page("fog-log.7");
+    let (node, exit) = text.split_once(".Ss fog exit").unwrap();
+    assert_eq!(items(node), known);
+    let source = read("src/cli/exit.rs");
+    let said = source.split("fn words(").nth(1).unwrap_or_default();
+    for (line, _) in quoted(said) {
+        assert!(exit.contains(&format!("\"{line}\"")), "fog exit says {line:?}");
+    }
+}
+
+#[test]
+fn every_page_has_examples_and_refers_to_pages_that_are_there() {
+    for path in files().iter().filter(|path| path.starts_with("man")) {
+        let (name, text) = (path.file_name().unwrap().to_str().unwrap(), read(path));
+        assert!(text.contains("\n.Sh EXAMPLES\n"), "{name} has no examples");
+        for line in text.lines().filter_map(|line| line.strip_prefix(".Xr fog")) {
+            let mut words = line.split(' ');
+            let (stem, section) = (words.next().unwrap(), words.next().unwrap());
+            assert!(root().join(format!("man/fog{stem}.{section}")).exists(), "{name}: fog{stem}({section})");
+        }
+    }
+    for path in documents() {
+        for reference in pages_named(&read(&path)) {
+            assert!(root().join("man").join(&reference).exists(), "{}: {reference}", path.display());
+        }
+    }
+}
+
+#[test]
+fn links_lead_to_files_that_are_there() {
+    let mut seen = 0;
+    for path in documents() {
+        for target in read(&path).split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let target = target.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            seen += 1;
+            let found = root().join(&path).with_file_name(target).exists();
+            assert!(found, "{} links to {target}", path.display());
+        }
+    }
+    assert!(seen > 10, "links were not understood");
+}
+
+#[test]
+fn commands_and_paths_in_the_documents_are_there() {
+    let makefile = read("Makefile");
+    let command = fog::cli::command();
+    for path in documents() {
+        for code in code(&read(&path)) {
+            let words: Vec<&str> = code.split_whitespace().collect();
+            match words.as_slice() {
+                ["make", target, ..] => {
+                    assert!(makefile.contains(&format!("\n{target}:")), "{}: {code}", path.display());
+                }
+                ["fog", verb, rest @ ..] if verb.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                    check_command(&path, &code, &command, verb, rest);
+                }
+                [word, ..] if is_path(word) => {
+                    let found = root().join(word).exists() || root().join(&path).with_file_name(word).exists();
+                    assert!(found, "{}: {word}", path.display());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_names_a_registry_host_or_leaves_work_for_later() {
+    // In pieces, so that this file does not name them.
+    let hosts = ["crates", "index.crates", "static.crates"].map(|name| format!("{name}.io"));
+    let notes = ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}"));
+    let notes: Vec<String> = notes.collect();
+    for path in files() {
+        let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
+        // Cargo writes the registry's name into the lock file.
+        let is_ours = path != Path::new("Cargo.lock");
+        for host in hosts.iter().filter(|_| is_ours) {
+            assert!(!text.contains(host.as_str()), "{} names {host}", path.display());
+        }
+        for note in notes.iter().filter(|_| path.starts_with("src")) {
+            assert!(!text.split(|c: char| !c.is_alphanumeric()).any(|word| word == note), "{}: {note}", path.display());
+        }
+    }
+}
+
+/// Options and subcommand of a command line in a document; placeholders in capitals and what stands behind a pipe are
+/// not looked at.
+fn check_command(path: &Path, code: &str, command: &clap::Command, verb: &str, rest: &[&str]) {
+    let Some(verb) = command.find_subcommand(verb) else {
+        // A document may say what is not there yet, in words; a command line has more than the verb.
+        assert!(is_missing(verb), "{}: {code}", path.display());
+        return;
+    };
+    let mut known: BTreeSet<String> = options(verb).into_iter().chain(options(command)).collect();
+    if let Some(sub) = rest.first().and_then(|sub| verb.find_subcommand(sub)) {
+        known.extend(options(sub));
+    }
+    for word in rest.iter().take_while(|word| !["|", "#", "<", ">"].contains(word)).filter(|word| word.starts_with('-'))
+    {
+        let flag = word.split('=').next().unwrap();
+        assert!(known.contains(flag) || word.len() < 2, "{}: {flag} in `{code}`", path.display());
+    }
+}
+
+/// Verbs that the documents say are not there yet.
+fn is_missing(verb: &str) -> bool {
+    ["setup", "check", "status"].contains(&verb)
+}
+
+/// Whether a word in code is the path of a file of this repository.
+fn is_path(word: &str) -> bool {
+    ["src/", "tests/", "docs/", "man/", "postfix/", ".ci/"]
+        .iter()
+        .any(|dir| word.starts_with(dir) && word.len() > dir.len())
+        && !word.contains(['*', '<', '('])
+}
+
+/// What stands between backticks or is indented by four, a piece each.
+fn code(text: &str) -> Vec<String> {
+    let indented = text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned);
+    let ticked = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned);
+    indented.chain(ticked).collect()
+}
+
+/// `fog-node.8` for each `fog-node(8)` in a text.
+fn pages_named(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| c.is_whitespace() || "`[],;:\"".contains(c));
+    let named = words.filter_map(|word| word.strip_suffix('.').unwrap_or(word).strip_suffix(')')?.split_once('('));
+    let ours = named.filter(|(name, section)| name.starts_with("fog") && section.len() == 1);
+    ours.map(|(name, section)| format!("{name}.{section}")).collect()
+}
+
+/// `-x` and `--long` of every option of `command`.
+fn options(command: &clap::Command) -> BTreeSet<String> {
+    let shown = command.get_arguments().filter(|arg| !arg.is_positional());
+    shown
+        .flat_map(|arg| [arg.get_short().map(|c| format!("-{c}")), arg.get_long().map(|long| format!("--{long}"))])
+        .flatten()
+        .filter(|flag| flag != "-h" && flag != "--help" && flag != "-V" && flag != "--version")
+        .collect()
+}
+
+#[derive(PartialEq, Clone, Copy)]
+enum Where {
+    Items,
+    Anywhere,
+}
+
+/// The options of a page (`Fl`), but those of fog itself that every program has.
+fn flags(page: &str, place: Where) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with(if place == Where::Items { ".It " } else { "." })) {
+        let mut words = line.split_whitespace().skip_while(|word| !word.ends_with("Fl"));
+        while let Some(word) = words.next() {
+            if (word == "Fl" || word == ".Fl")
+                && let Some(flag) = words.next()
+            {
+                found.insert(format!("-{flag}"));
+            }
+        }
+    }
+    // `Fl jqv` is three of them.
+    let bundle: Vec<String> = found.iter().filter(|flag| !flag.starts_with("--") && flag.len() > 2).cloned().collect();
+    for flags in bundle {
+        found.remove(&flags);
+        found.extend(flags.chars().skip(1).map(|c| format!("-{c}")));
+    }
+    for own in ["-h", "--help", "-V", "--version"] {
+        found.remove(own);
+    }
+    found
+}
+
+/// The items of lists in a page whose head is an `Ic`.
+fn items(page: &str) -> BTreeSet<String> {
+    let heads = page.lines().filter_map(|line| line.strip_prefix(".It Ic "));
+    heads.map(|head| head.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+/// Every string literal in `source`, and whether it begins a tuple.
+fn quoted(source: &str) -> Vec<(&str, bool)> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some((before, after)) = rest.split_once('"') {
+        let (word, after) = after.split_once('"').unwrap();
+        found.push((word, before.trim_end().ends_with('(')));
+        rest = after;
+    }
+    found
+}
+
+fn page_of(verb: &str) -> String {
+    page(PAGES.iter().find(|(known, _)| *known == verb).unwrap_or_else(|| panic!("no page for {verb}")).1)
+}
+
+fn page(name: &str) -> String {
+    read(Path::new("man").join(name))
+}
+
+/// The documents for people, by path.
+fn documents() -> Vec<PathBuf> {
+    files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// Every file of the repository, by path from its root.
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match (path.is_dir(), path.file_name().unwrap().to_str()) {
+                (_, Some(".git" | "target")) => {}
+                (true, _) => dirs.push(path),
+                (false, _) => found.push(path.strip_prefix(root()).unwrap().to_owned()),
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} files", found.len());
+    found.sort();
+    found
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
