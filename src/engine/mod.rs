@@ -236,7 +236,7 @@ impl<R> Batch<'_, '_, R> {
 
     /// Whether the store has reached the limit that its operator set. Counted in slots in use: files don't shrink.
     const fn is_full(&self) -> bool {
-        self.used.saturating_mul(SLOT_LEN as u64) > self.setup.max_spool
+        self.used.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool
     }
 
     /// Whether a mark was set in this epoch or one of the last few.
