@@ -112,7 +112,7 @@ fn help_and_version_go_to_standard_output() {
         assert!(text(&output.stdout).contains(want), "{}", text(&output.stdout));
         assert!(output.stderr.is_empty());
         let (lines, width) = (text(&output.stdout).lines(), |line: &str| line.chars().count());
-        assert!(lines.clone().count() < 40 && lines.map(width).max() <= Some(100), "{}", text(&output.stdout));
+        assert!(lines.clone().count() < 40 && lines.map(width).max() <= Some(80), "{}", text(&output.stdout));
     }
 }
 

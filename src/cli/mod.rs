@@ -22,7 +22,7 @@ use std::io::{self, Write};
 
 /// Anonymous mail for the Postfix or Exim you already run.
 #[derive(Debug, Parser)]
-#[command(name = "fog", version, disable_help_subcommand = true, disable_help_flag = true)]
+#[command(name = "fog", version, disable_help_subcommand = true, disable_help_flag = true, max_term_width = 80)]
 struct Cli {
     #[command(flatten)]
     global: Global,
