@@ -295,7 +295,7 @@ fn quoted(source: &str) -> Vec<(&str, bool)> {
 }
 
 fn page_of(verb: &str) -> String {
-    page(PAGES.iter().find(|(known, _)| *known == verb).unwrap_or_else(|| panic!("no page for {verb}")).1)
+    page(PAGES.iter().find(|(known, _)| *known == verb).expect(verb).1)
 }
 
 fn page(name: &str) -> String {
@@ -327,7 +327,8 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+    let path = root().join(path);
+    fs::read_to_string(&path).expect(path.to_str().unwrap())
 }
 
 fn root() -> &'static Path {
