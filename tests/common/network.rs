@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// How a test's network is set up; seconds where a real one has hours.
+/// How a test's network is set up; fractions of a second where a real one has hours.
 const PARAMETERS: &[&str] =
-    &["--min-delay", "0s", "--mean-delay", "1s", "--max-delay", "5s", "--tick", "1s", "--max-size", "6M"];
+    &["min-delay=100ms", "mean-delay=300ms", "max-delay=2s", "tick=100ms", "send-every=20ms", "max-size=6M"];
+
+/// How long a process may take to open its sockets, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running network: `n1` is the directory's authority, the last node the exit. Its processes end when it is dropped.
 pub(crate) struct Network {
@@ -27,15 +33,15 @@ impl Network {
         let fog = dir.join("fog");
         fs::copy(env!("CARGO_BIN_EXE_fog"), &fog).unwrap();
         let mut network = Self { dir: dir.to_owned(), fog, user, nodes: Vec::new(), exit: None };
+        network.found(count, deliver);
+        network.nodes.resize_with(count, || None);
         for index in 0..count {
-            network.init(index, index + 1 == count, deliver);
+            network.nodes[index] = Some(network.spawn(index, "node"));
         }
-        network.agree(count);
         for index in 0..count {
-            network.nodes.push(None);
-            network.start_node(index);
+            network.wait_for_node(index);
         }
-        network.exit = Some(network.spawn(count - 1, "exit"));
+        network.start_exit();
         network
     }
 
@@ -49,9 +55,15 @@ impl Network {
         self.home(index).join("fog.toml")
     }
 
-    /// Starts node `index`.
+    /// Starts node `index`; it takes mail when this returns.
     pub(crate) fn start_node(&mut self, index: usize) {
         self.nodes[index] = Some(self.spawn(index, "node"));
+        self.wait_for_node(index);
+    }
+
+    /// Starts the exit process beside the last node.
+    pub(crate) fn start_exit(&mut self) {
+        self.exit = Some(self.spawn(self.nodes.len() - 1, "exit"));
     }
 
     /// Kills node `index` as a power cut would.
@@ -61,35 +73,75 @@ impl Network {
         child.wait().unwrap();
     }
 
+    /// Kills the exit process as a power cut would.
+    pub(crate) fn kill_exit(&mut self) {
+        let mut child = self.exit.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// What the exit process has logged since it was last started.
+    pub(crate) fn exit_log(&self) -> String {
+        fs::read_to_string(self.home(self.nodes.len() - 1).join("exit.log")).unwrap_or_default()
+    }
+
     fn home(&self, index: usize) -> PathBuf {
         self.dir.join(format!("n{}", index + 1))
     }
 
-    fn init(&self, index: usize, is_exit: bool, deliver: &str) {
+    /// The first node founds the network, the others join it; the first signs them all in, and everybody keeps that.
+    fn found(&self, count: usize, deliver: &str) {
+        let ports = free_ports(count);
+        let address = |index: usize| format!("127.0.0.1:{}", ports[index]);
+        let mut init = self.init(0, &address(0));
+        init.args(["--roles", "mix", "--new-network"]);
+        for parameter in PARAMETERS {
+            init.args(["--set", &format!("network.{parameter}")]);
+        }
+        let founded: serde_json::Value = serde_json::from_slice(&output(&mut init)).unwrap();
+        let text = |key: &str| founded[key].as_str().unwrap();
+        let mut add = self.at(0, &["directory", "add"]);
+        for index in 1..count {
+            let mut init = self.init(index, &address(index));
+            init.args(["--join", text("draft"), "--trust", text("authority")]);
+            if index + 1 == count {
+                init.args(["--roles", "mix,exit", "--deliver", deliver]);
+                init.args(["--from", "Anonymous <anonymous@exit.invalid>"]);
+            } else {
+                init.args(["--roles", "mix"]);
+            }
+            output(&mut init);
+            let descriptor = self.dir.join(format!("n{}.descriptor", index + 1));
+            fs::write(&descriptor, output(&mut self.at(index, &["node-info"]))).unwrap();
+            add.arg(&descriptor);
+        }
+        output(&mut add);
+        output(&mut self.at(0, &["directory", "sign"]));
+        // Everybody's own operator takes it from there, and none can read another's directory.
+        let document = self.dir.join("directory");
+        fs::copy(self.home(0).join("spool/directory"), &document).unwrap();
+        for index in 1..count {
+            output(self.at(index, &["directory", "verify", "--keep"]).arg(&document));
+        }
+    }
+
+    fn init(&self, index: usize, address: &str) -> Command {
         let home = self.home(index);
         fs::create_dir(&home).unwrap();
         std::os::unix::fs::chown(&home, Some(self.user), Some(self.user)).unwrap();
-        let address = format!("127.0.0.1:{}", free_port());
-        let mut init = self.command(&["init", "--name", &format!("n{}", index + 1), "--dir"]);
-        init.arg(&home).args(["--listen", &address, "--address", &address]);
-        init.args(["--roles", if is_exit { "mix,exit" } else { "mix" }]);
-        if is_exit {
-            init.args(["--deliver", deliver, "--from", "anonymous@exit.invalid"]);
-        }
-        if index == 0 {
-            init.arg("--new-network").args(PARAMETERS);
-        }
-        output(&mut init);
+        let mut init = self.command(&["init", "--json", "--name", &format!("n{}", index + 1)]);
+        init.args(["--onion", address, "--listen", address, "--dir"]).arg(home);
+        init
     }
 
-    /// Collects the descriptors at the authority, has it sign, and hands the document to everybody.
-    fn agree(&self, count: usize) {
-        for index in 1..count {
-            let descriptor = self.dir.join(format!("n{}.descriptor", index + 1));
-            fs::write(&descriptor, output(&mut self.at(index, &["node-info"]))).unwrap();
-            output(self.at(0, &["directory", "add"]).arg(&descriptor));
+    fn wait_for_node(&mut self, index: usize) {
+        let (began, socket) = (Instant::now(), self.home(index).join("run/submit.sock"));
+        while UnixStream::connect(&socket).is_err() {
+            let ended = self.nodes[index].as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "n{} has ended: {ended:?}", index + 1);
+            assert!(began.elapsed() < PATIENCE, "n{} does not open {}", index + 1, socket.display());
+            thread::sleep(Duration::from_millis(20));
         }
-        output(&mut self.at(0, &["directory", "sign"]));
     }
 
     fn spawn(&self, index: usize, verb: &str) -> Child {
@@ -129,9 +181,10 @@ impl Drop for Network {
     }
 }
 
-/// A port of loopback that nobody listens on at this moment.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports of loopback that nobody listens on at this moment, all different.
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// What `command` prints; it must end well.

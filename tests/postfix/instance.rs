@@ -33,16 +33,32 @@ impl Postfix {
         open_to_all(dir);
         run(Command::new("chown").arg("postfix").arg(dir.join("data")));
         run(Command::new("chown").arg(NOBODY.to_string()).arg(dir.join("mail")));
-        let port = crate::network::free_port();
+        let port = crate::network::free_ports(1)[0];
         let rows: String = mailboxes.iter().map(|local| format!("{local}@{domain} {local}@{domain}/\n")).collect();
         fs::write(dir.join("etc/mailboxes"), rows).unwrap();
         fs::write(dir.join("etc/main.cf"), main_cf(dir, domain) + main).unwrap();
         fs::write(dir.join("etc/master.cf"), master_cf(port) + master).unwrap();
         let postfix = Self { dir: dir.to_owned(), port };
         // Makes the queue's directories, and refuses what is wrong.
-        run(Command::new("/usr/sbin/postfix").arg("-c").arg(postfix.etc()).arg("check"));
-        run(Command::new(MASTER).arg("-c").arg(postfix.etc()).args(["-e", LIFETIME, "-w"]));
+        run(&mut postfix.postfix("check"));
+        postfix.start_again();
         postfix
+    }
+
+    /// Starts it after [`Self::stop`]; it listens when this returns.
+    pub(crate) fn start_again(&self) {
+        run(Command::new(MASTER).arg("-c").arg(self.etc()).args(["-e", LIFETIME, "-w"]));
+    }
+
+    /// Stops it; what waits in its queue stays there.
+    pub(crate) fn stop(&self) {
+        run(&mut self.postfix("stop"));
+    }
+
+    /// Puts `to` for `from` in master.cf; for the next start.
+    pub(crate) fn change_master(&self, from: &str, to: &str) {
+        let path = self.etc().join("master.cf");
+        fs::write(&path, crate::with(&fs::read_to_string(&path).unwrap(), &[(from, to)])).unwrap();
     }
 
     /// Hands `mail`, byte for byte, over by swaks, as the mail program of `from` would.
@@ -60,11 +76,6 @@ impl Postfix {
         String::from_utf8(out.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Tries everything that waits once more, now.
-    pub(crate) fn flush(&self) {
-        run(Command::new("/usr/sbin/postqueue").arg("-c").arg(self.etc()).arg("-f"));
-    }
-
     /// All that was delivered to `local@domain`, in no order.
     pub(crate) fn mailbox(&self, address: &str) -> Vec<Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.dir.join("mail").join(address).join("new")) else { return Vec::new() };
@@ -76,6 +87,12 @@ impl Postfix {
         fs::read_to_string(self.dir.join("mail.log")).unwrap_or_default()
     }
 
+    fn postfix(&self, verb: &str) -> Command {
+        let mut postfix = Command::new("/usr/sbin/postfix");
+        postfix.arg("-c").arg(self.etc()).arg(verb);
+        postfix
+    }
+
     fn etc(&self) -> PathBuf {
         self.dir.join("etc")
     }
@@ -83,7 +100,7 @@ impl Postfix {
 
 impl Drop for Postfix {
     fn drop(&mut self) {
-        let stop = Command::new("/usr/sbin/postfix").arg("-c").arg(self.etc()).arg("stop").output();
+        let stop = self.postfix("stop").output();
         if std::thread::panicking() {
             eprintln!("--- log of the Postfix in {}, stopped ({stop:?})\n{}", self.dir.display(), self.log());
         }
