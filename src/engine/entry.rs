@@ -159,7 +159,8 @@ impl Entry {
             Err(error) => return Err(error),
         };
         if request.dedup.is_some() {
-            batch.txn.mark(Marks::Submitted, batch.epoch, id.0)?;
+            let mark = batch.mark_of(Marks::Submitted, &id);
+            batch.txn.mark(Marks::Submitted, batch.epoch, mark)?;
         }
         Ok(Outcome::Accepted(id))
     }
@@ -386,7 +387,7 @@ fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) 
     if request.dedup.is_none() {
         return Ok(false);
     }
-    batch.remembered(Marks::Submitted, &id.0)
+    batch.remembered(Marks::Submitted, &batch.mark_of(Marks::Submitted, &id))
 }
 
 /// Slots of the store that content of so many bytes takes, about.

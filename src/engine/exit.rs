@@ -139,7 +139,7 @@ impl Exit {
     /// Puts a mail into the outbox, once however often it comes.
     fn receive<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>, message: &Message) -> Result<(), StoreError> {
         let Some(exit) = &batch.setup.exit else { return Ok(()) };
-        let mark = batch.delivered_mark(&message.id);
+        let mark = batch.mark_of(Marks::Delivered, &message.id);
         if batch.remembered(Marks::Delivered, &mark)? {
             return Ok(());
         }

@@ -35,7 +35,7 @@ use relay::Relay;
 use std::time::Duration;
 use witness::Book;
 
-/// Epochs for which a mail that came is known again: an MTA gives up after five days, and so does an entry.
+/// Epochs for which a mail that came is known again: an MTA gives up after five days.
 const REMEMBERED: u64 = 6;
 
 /// What the outside world uses to tell its requests apart; the engine gives it back with the answer.
@@ -249,10 +249,16 @@ impl<R> Batch<'_, '_, R> {
         Ok(false)
     }
 
-    /// What an exit remembers of a message it has dealt with: nothing that its sender would know again.
-    fn delivered_mark(&self, id: &MessageId) -> [u8; 16] {
+    /// What is remembered of a message under `kind`: nothing that anybody else who knew it would know again.
+    fn mark_of(&self, kind: Marks, id: &MessageId) -> [u8; 16] {
+        let label: &[u8] = match kind {
+            Marks::Replay => b"replay",
+            Marks::Submitted => b"submitted",
+            Marks::Delivered => b"delivered",
+        };
         let mut mark = [0; 16];
-        blake3::Hasher::new_keyed(self.setup.dedup_key.expose()).update(&id.0).finalize_xof().fill(&mut mark);
+        let mut hash = blake3::Hasher::new_keyed(self.setup.dedup_key.expose());
+        hash.update(&id.0).update(label).finalize_xof().fill(&mut mark);
         mark
     }
 }

@@ -41,8 +41,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(4);
 /// What watchers of a demonstration network may lag behind, in things seen.
 const WITNESS_ROOM: usize = 4096;
 
-/// `submit.sock`, `exit.sock`, `control.sock`: their owner, and the group of those who may use each.
-const SOCKET_MODE: u32 = 0o660;
+/// `submit.sock`: for the node's user and the group of those who may hand mail in.
+const SUBMIT_MODE: u32 = 0o660;
+
+/// `exit.sock` and `control.sock`: for the node's user alone. Who may hand mail in may not take it out.
+const PRIVATE_MODE: u32 = 0o600;
 
 /// Runs the node until it is told to stop (SIGTERM, SIGINT). `ready` is called when its sockets are open.
 ///
@@ -148,12 +151,12 @@ fn start_engine(
 }
 
 async fn bind(config: &Config) -> Result<Sockets, Trouble> {
-    let local = |path: &Path| Local::bind(path, SOCKET_MODE).map_err(|error| Trouble::socket(path, &error));
+    let local = |path: &Path, mode| Local::bind(path, mode).map_err(|error| Trouble::socket(path, &error));
     let listen = config.node.listen;
     Ok(Sockets {
-        submit: local(&config.node.submit_socket())?,
-        exit: config.exit.as_ref().map(|_| local(&config.node.exit_socket())).transpose()?,
-        control: local(&config.node.sockets.join("control.sock"))?,
+        submit: local(&config.node.submit_socket(), SUBMIT_MODE)?,
+        exit: config.exit.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?,
+        control: local(&config.node.sockets.join("control.sock"), PRIVATE_MODE)?,
         links: TcpListener::bind(listen).await.map_err(|error| Trouble::listen(listen, &error))?,
     })
 }
