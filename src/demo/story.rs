@@ -65,7 +65,7 @@ impl Story {
             writeln!(text, "{line}").expect("a String takes all");
         }
         self.say(&format!(
-            "{text}\nEach is a process of its own, with its own keys, disk and port; kill one and see.\n\
+            "{text}\nEach is a process of its own, with keys, disk and port; kill one and see.\n\
              A real network holds letters for hours at each hop. This one takes seconds,\n\
              and its directory document says that it may be watched.\n"
         ));
@@ -79,7 +79,8 @@ impl Story {
             return self.tell(&json!({ "v": 1, "event": "accepted", "by": entry, "message": message, "bytes": size }));
         }
         self.say(&format!("Beside yours, {others} letters of other people are under way.\n\n"));
-        self.at(now, entry, &format!("takes your letter ({size} bytes), and takes out what says who wrote it."));
+        self.at(now, entry, &format!("takes your letter ({size} bytes),"));
+        self.more("and takes out what says who wrote it.");
     }
 
     /// Tells what a node saw, if it is about the letter.
@@ -104,7 +105,7 @@ impl Story {
 
     fn cut(&self, seen: &Seen) -> bool {
         let (needed, total) = (seen.number("needed"), seen.number("total"));
-        let text = format!("compresses it and cuts it into {total} pieces; any {needed} of them will do.");
+        let text = format!("compresses it and cuts it into {total} pieces; any {needed} will do.");
         self.more(&text);
         true
     }
@@ -115,8 +116,8 @@ impl Story {
         let path = seen.what.get("path").and_then(Value::as_array).cloned().unwrap_or_default();
         let names: Vec<_> = path.iter().filter_map(Value::as_str).map(|id| network.name_of(id)).collect();
         let at = Time::from_millis(seen.number("at_ms"));
-        let text = format!("seals piece {piece} in a packet of {PACKET}, for {}.", names.join(", then "));
-        self.at(at, seen.node, &text);
+        self.at(at, seen.node, &format!("seals piece {piece} in a packet of {PACKET},"));
+        self.more(&format!("for {}.", names.join(", then ")));
         true
     }
 
@@ -126,10 +127,9 @@ impl Story {
         let (from, to) = (network.name_of(seen.text("from")), network.name_of(seen.text("to")));
         let (arrived, left) = (seen.number("arrived_ms"), seen.number("left_ms"));
         let (came, went) = (short(seen.text("came_as")), short(seen.text("went_as")));
-        let text =
-            format!("piece {piece}: came from {from} as {came}, held {}, goes to {to} as {went}.", held(arrived, left));
+        let text = format!("piece {piece}: comes from {from}, held {}, goes to {to}.", held(arrived, left));
         self.at(Time::from_millis(left), seen.node, &text);
-        self.more(&format!("It knows these two neighbours and {PACKET} of noise; nothing else."));
+        self.more(&format!("It knows no more: {PACKET} came as {came}, left as {went}."));
         true
     }
 
@@ -137,7 +137,7 @@ impl Story {
         let Some(Leg { piece, .. }) = self.packets.get(seen.text("came_as")).copied() else { return false };
         let (arrived, at) = (seen.number("arrived_ms"), seen.number("at_ms"));
         let from = network.name_of(seen.text("from"));
-        let text = format!("piece {piece}: came from {from}, held {}; the last layer comes off.", held(arrived, at));
+        let text = format!("piece {piece}: from {from}, held {}; the last layer comes off.", held(arrived, at));
         self.at(Time::from_millis(at), seen.node, &text);
         true
     }
@@ -145,8 +145,8 @@ impl Story {
     fn put_together(&mut self, seen: &Seen) -> bool {
         self.assembled = true;
         let at = Time::from_millis(seen.number("at_ms"));
-        self.at(at, seen.node, "has pieces enough: puts the letter together, cleans it once more,");
-        self.more("and hands it to its exit process. It knows to whom, not from whom.");
+        self.at(at, seen.node, "has enough: puts the letter together, cleans it once more,");
+        self.more("hands it to its exit. It knows to whom, not from whom.");
         true
     }
 
@@ -154,7 +154,7 @@ impl Story {
         if self.json {
             return self.tell(&json!({ "v": 1, "event": "died", "node": name }));
         }
-        let text = format!("  {name} is gone. What it held lies on its disk; its neighbours keep what is for it.\n");
+        let text = format!("  {name} is gone. What it held lies on its disk; what is for it waits.\n");
         self.say(&self.paint("31", &text));
     }
 
@@ -188,7 +188,7 @@ impl Story {
         if stays {
             writeln!(text, "It lies in {}", path.display()).expect("a String takes all");
         } else {
-            text.push_str("Everything is taken down now; --keep leaves it running, --maildir keeps the letter.\n");
+            text.push_str("All is taken down now; --keep leaves it running, --maildir keeps the letter.\n");
         }
         self.say(&text);
     }
