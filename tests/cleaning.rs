@@ -327,7 +327,8 @@ fn what_a_signature_covers_keeps_its_bytes() {
 fn a_signed_part_in_an_encoded_mail_in_a_mail_keeps_its_bytes() {
     // The attached mail ends lines with CRLF, the one around it with LF.
     let signed = "Content-Type: text/plain\r\n\r\nsigned\r\n";
-    let inner = format!("Subject: s\r\nContent-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n{signed}\r\n--c--\r\n");
+    let inner = format!("Subject: s\r\nContent-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n{signed}\r\n\
+        --c\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--c--\r\n");
     let raw = format!(
         "Subject: s\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}",
         data_encoding::BASE64_MIME.encode(inner.as_bytes()).replace("\r\n", "\n")
@@ -349,7 +350,9 @@ fn a_text_signed_in_line_keeps_bytes_and_charset() {
 #[test]
 fn kept_bytes_that_could_end_a_mail_are_refused() {
     let signed = |part: &[u8]| {
-        [&b"A: b\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n"[..], part, b"\r\n--b--\r\n"].concat()
+        let head = b"A: b\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n";
+        let signature = b"\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
+        [&head[..], part, signature].concat()
     };
     for (bad, why) in [
         (&b"a\nb"[..], "LF"),
@@ -441,12 +444,11 @@ fn no_header_can_be_smuggled_in() {
         "=?utf-8?Q?x=0D=0ABcc:_evil@x.example?=",
         "=?utf-8?B?eA0KQmNjOiBldmlsQHguZXhhbXBsZQ0KDQpib2R5?=",
         "=?utf-8?Q?=3D=3Futf-8=3FQ=3Fx=3D0D=3D0ABcc:_evil=3F=3D?=",
-        "x\rBcc: evil@x.example",
         "x\r\n\tBcc: evil@x.example",
         "x\0\u{b}\u{c}\u{85}\u{2028}Bcc: evil@x.example",
     ] {
         let raw = format!(
-            "Subject: {subject}\r\nNewsgroups: alt.test\rBcc: x,a.b\r\nReferences: <a@b\r\n Bcc: x>\r\nContent-Type: text/plain; charset=\"x\rBcc: y\"; name*=utf-8''a%0D%0ABcc:%20evil\r\n\r\n"
+            "Subject: {subject}\r\nNewsgroups: alt.test Bcc: x,a.b\r\nReferences: <a@b\r\n Bcc: x>\r\nContent-Type: text/plain; charset=\"x\r\n Bcc: y\"; name*=utf-8''a%0D%0ABcc:%20evil\r\n\r\n"
         );
         let out = through(raw.as_bytes()).unwrap();
         assert!(is_clean(&out));
@@ -523,6 +525,40 @@ fn charsets_and_encodings_become_one() {
         assert_eq!(mail.parts[0].text_contents(), Some(want), "{name}: {}", text(&out));
         assert!(out.is_ascii(), "{name}");
     }
+}
+
+#[test]
+fn only_a_well_formed_signed_or_encrypted_mail_keeps_its_bytes() {
+    let of = |sub: &str, kinds: &[&str]| {
+        let parts: String =
+            kinds.iter().map(|kind| format!("--b\r\nContent-Type: {kind}\r\nX-Mark: canary\r\n\r\ntext\r\n")).collect();
+        let protocol = "protocol=\"application/pgp-signature\"";
+        let head = format!("Content-Type: multipart/{sub}; {protocol}; boundary=b\r\n\r\n");
+        through(format!("{head}{parts}--b--\r\n").as_bytes())
+    };
+    let text_part = "text/plain";
+    for (sub, kinds) in [
+        ("signed", &[text_part][..]),
+        ("signed", &[text_part, text_part]),
+        ("signed", &[text_part, "application/pgp-signature", text_part]),
+        ("encrypted", &["application/pgp-encrypted"]),
+        ("encrypted", &["text/html", "message/rfc822"]),
+        ("encrypted", &["application/octet-stream", "application/pgp-encrypted"]),
+        ("encrypted", &["application/pgp-encrypted", "application/octet-stream", text_part]),
+    ] {
+        let out = text(&of(sub, kinds).unwrap());
+        assert!(out.contains("multipart/mixed; boundary=") && !out.contains("protocol"), "{sub} {kinds:?}: {out}");
+        assert!(!out.contains("canary"), "{sub} {kinds:?}: {out}");
+    }
+    let signed = text(&of("signed", &[text_part, "application/x-pkcs7-signature"]).unwrap());
+    assert_eq!(signed.matches("X-Mark: canary").count(), 1, "{signed}");
+    let encrypted = text(&of("encrypted", &["application/pgp-encrypted", "application/octet-stream"]).unwrap());
+    assert!(encrypted.contains("multipart/encrypted") && encrypted.contains("\r\n\r\ntext\r\n"), "{encrypted}");
+    assert_eq!(of("encrypted", &[text_part; 2_000]), Err(Refused::TooManyParts));
+    let both = "Content-Type: multipart/encrypted; boundary=c\r\n\r\n--c\r\nContent-Type: application/pgp-encrypted\r\n\r\n\
+        --c\r\nContent-Type: application/octet-stream\r\n\r\n--c--\r\n";
+    let many = format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}", format!("--b\r\n{both}").repeat(500));
+    assert_eq!(through(many.as_bytes()), Err(Refused::TooManyParts));
 }
 
 fn some_mail() -> impl Strategy<Value = Vec<u8>> {

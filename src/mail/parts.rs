@@ -52,7 +52,7 @@ impl<'r> Rebuild<'r> {
         self.part(mail, place)
     }
 
-    fn part(&mut self, part: &Part<'_>, place: Place) -> Built {
+    fn count(&mut self, place: Place) -> Result<(), Refused> {
         self.parts += 1;
         if self.parts > MAX_PARTS {
             return Err(Refused::TooManyParts);
@@ -60,15 +60,26 @@ impl<'r> Rebuild<'r> {
         if place.depth > MAX_DEPTH {
             return Err(Refused::TooDeep);
         }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Part<'_>, place: Place) -> Built {
+        self.count(place)?;
         let of = media_type(part, place.default);
         match (of.kind.as_str(), of.sub.as_str()) {
             ("multipart", sub) => match children(part, &of) {
                 Some(children) if children.is_empty() => {
                     Ok(self.framed(part, &of, ContentType::new("text/plain"), "7bit", Vec::new()))
                 }
-                Some(children) if sub == "signed" => self.signed(part, &of, &children, place),
-                Some(children) if sub == "encrypted" => self.encrypted(part, &of, &children, place),
-                Some(children) => self.multipart(part, &of, &children, place),
+                Some(children) => match (sub, children.as_slice()) {
+                    ("signed", &[first, second]) if is_signature(second)? => {
+                        self.signed(part, &of, [first, second], place)
+                    }
+                    ("encrypted", &[first, second]) if is_encrypted(first, second)? => {
+                        self.encrypted(part, &of, [first, second], place)
+                    }
+                    _ => self.multipart(part, &of, &children, place),
+                },
                 None => self.leaf(part, &Parameters::plain_text(), place),
             },
             ("message", "rfc822" | "global" | "news") => self.message(part, &of, place),
@@ -92,23 +103,20 @@ impl<'r> Rebuild<'r> {
     }
 
     /// The first part is what the signature covers: byte for byte as it came, its header too.
-    fn signed(&mut self, part: &Part<'_>, of: &Parameters, children: &[&[u8]], place: Place) -> Built {
-        let mut built = Vec::with_capacity(children.len());
-        for (i, child) in children.iter().enumerate() {
-            built.push(match i {
-                0 => MimePart::raw(BodyPart::Binary(with_own_line_ends(child, place.unix)?.into())),
-                _ => self.part(&Part::inner(child)?, place.within("text/plain"))?,
-            });
-        }
-        Ok(self.container(part, of, "signed", None, built))
+    fn signed(&mut self, part: &Part<'_>, of: &Parameters, [covered, signature]: [&[u8]; 2], place: Place) -> Built {
+        self.count(place.within("text/plain"))?;
+        let covered = MimePart::raw(BodyPart::Binary(with_own_line_ends(covered, place.unix)?.into()));
+        let signature = self.part(&Part::inner(signature)?, place.within("text/plain"))?;
+        Ok(self.container(part, of, "signed", None, vec![covered, signature]))
     }
 
-    fn encrypted(&mut self, part: &Part<'_>, of: &Parameters, children: &[&[u8]], place: Place) -> Built {
+    fn encrypted(&mut self, part: &Part<'_>, of: &Parameters, children: [&[u8]; 2], place: Place) -> Built {
         let mut built = Vec::with_capacity(children.len());
         for child in children {
-            let child = Part::inner(child)?;
-            let of = media_type(&child, "application/octet-stream");
-            built.push(self.kept(&child, &of, place.within("text/plain"))?);
+            let (child, place) = (Part::inner(child)?, place.within("text/plain"));
+            self.count(place)?;
+            let of = media_type(&child, place.default);
+            built.push(self.kept(&child, &of, place)?);
         }
         Ok(self.container(part, of, "encrypted", None, built))
     }
@@ -123,7 +131,8 @@ impl<'r> Rebuild<'r> {
     ) -> MimePart<'static> {
         let mut content_type =
             ContentType::new(format!("multipart/{sub}")).attribute("boundary", self.names.boundary());
-        for (name, value) in needed_parameters(of) {
+        // What is not signed or encrypted after all doesn't say how.
+        for (name, value) in needed_parameters(of).into_iter().filter(|_| of.sub == sub) {
             content_type = content_type.attribute(name, value);
         }
         if let Some(start) = start {
@@ -338,6 +347,20 @@ fn write_attached_header(mail: &Part<'_>, out: &mut Vec<u8>) {
 fn keeps_bytes(of: &Parameters) -> bool {
     let pkcs7 = matches!(of.sub.as_str(), "pkcs7-mime" | "x-pkcs7-mime" | "pkcs7-signature" | "x-pkcs7-signature");
     of.kind == "application" && (of.sub == "pgp" || of.sub.starts_with("pgp-") || pkcs7)
+}
+
+/// Whether `part` is what a multipart/signed ends with (RFC 1847, 2.1). Any other frame around kept bytes would be a
+/// way past cleaning.
+fn is_signature(part: &[u8]) -> Result<bool, Refused> {
+    let of = media_type(&Part::inner(part)?, "text/plain");
+    let signature = matches!(of.sub.as_str(), "pgp-signature" | "pkcs7-signature" | "x-pkcs7-signature");
+    Ok(of.kind == "application" && signature)
+}
+
+/// Whether the parts are those of a multipart/encrypted (RFC 3156, 4).
+fn is_encrypted(control: &[u8], data: &[u8]) -> Result<bool, Refused> {
+    let is = |part, full| Ok(media_type(&Part::inner(part)?, "text/plain").full() == full);
+    Ok(is(control, "application/pgp-encrypted")? && is(data, "application/octet-stream")?)
 }
 
 /// Whether lines of a text begin an OpenPGP block.
