@@ -561,6 +561,21 @@ fn only_a_well_formed_signed_or_encrypted_mail_keeps_its_bytes() {
     assert_eq!(through(many.as_bytes()), Err(Refused::TooManyParts));
 }
 
+#[test]
+fn a_bare_cr_in_any_header_is_refused() {
+    for raw in [
+        &b"Subject: a\rBcc: x\r\n\r\ntext\r\n"[..],
+        b"Subject: a\r\r\n\r\ntext\r\n",
+        b"Subject: a\r",
+        b"Subject: a\nX: b\rc\n\ntext\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r; x=y\r\n\r\ntext\r\n--b--\r\n",
+        b"Content-Type: message/rfc822\r\n\r\nSubject: a\rb\r\n\r\ntext\r\n",
+    ] {
+        assert_eq!(through(raw), Err(Refused::BadHeader), "{}", text(raw));
+    }
+    assert!(through(b"Subject: a\r\n\r\ntext\rmore\r\n").is_ok(), "content is encoded");
+}
+
 fn some_mail() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         "(Subject|From|Content-Type|Content-Disposition|Content-Transfer-Encoding|References|Newsgroups|X-Y): \\PC{0,40}",

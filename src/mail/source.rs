@@ -42,7 +42,7 @@ impl<'x> Part<'x> {
     /// behind it. Where there is no field at all, everything is content.
     ///
     /// # Errors
-    /// `HeaderTooLong`.
+    /// `HeaderTooLong`; `BadHeader` for a bare CR.
     pub(super) fn inner(raw: &'x [u8]) -> Result<Self, Refused> {
         Self::slice(raw, false)
     }
@@ -67,6 +67,11 @@ impl<'x> Part<'x> {
             if raw.len() - rest.len() > MAX_HEADER {
                 return Err(Refused::HeaderTooLong);
             }
+        }
+        // Some readers end a line at a bare CR: what follows it would be a field of its own to them.
+        let header = raw.get(..raw.len() - rest.len()).unwrap_or_default();
+        if !fields.is_empty() && has_bare_cr(header) {
+            return Err(Refused::BadHeader);
         }
         let body = if fields.is_empty() && !raw.starts_with(b"\n") && !raw.starts_with(b"\r\n") { raw } else { rest };
         Ok(Self { raw, fields, body })
@@ -102,6 +107,10 @@ impl<'x> Line<'x> {
 fn without_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn has_bare_cr(header: &[u8]) -> bool {
+    header.ends_with(b"\r") || header.windows(2).any(|pair| matches!(pair, [b'\r', after] if *after != b'\n'))
 }
 
 /// The field at the front of `bytes`, with its continuation lines, and what follows it.
