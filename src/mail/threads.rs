@@ -1,6 +1,7 @@
 //! `In-Reply-To` and `References`, without the ids that say where the sender writes from.
 
 use super::address::is_within;
+use super::header::{is_newsgroup, list};
 use super::source::Part;
 use std::collections::BTreeSet;
 
@@ -12,18 +13,22 @@ const MAX_IDS: usize = 50;
 /// The domains that are the sender's own: an id in one of them (a mail the sender wrote before) names the sender.
 pub(super) struct OwnDomains<'r> {
     domains: BTreeSet<String>,
+    /// The domains above that of `From`, of at least two labels: ids may be made in them, but their other subdomains
+    /// can be anybody's.
+    above: BTreeSet<String>,
     /// The network's: every anonymous mail has an id in it, so it names nobody.
     network: &'r str,
 }
 
 impl<'r> OwnDomains<'r> {
-    /// The domains of `From`, `Sender`, `Return-Path` and `Message-ID` of `mail`, and `more`.
+    /// The domains of `From`, `Sender`, `Reply-To`, `Return-Path` and `Message-ID` of `mail`, and `more`.
     pub(super) fn of(mail: &Part<'_>, more: &[String], network: &'r str) -> Self {
-        let fields = ["from", "sender", "return-path", "message-id"];
+        let fields = ["from", "sender", "reply-to", "return-path", "message-id"];
         let values = fields.iter().flat_map(|name| mail.values(name));
-        let found = values.flat_map(|value| domains_in(&String::from_utf8_lossy(value)));
+        let found = values.flat_map(domains_of);
         let more = more.iter().map(|d| d.trim_matches('.').to_lowercase());
-        Self { domains: found.chain(more).filter(|d| !d.is_empty()).collect(), network }
+        let above = mail.values("from").flat_map(domains_of).flat_map(|domain| parents(&domain)).collect();
+        Self { domains: found.chain(more).filter(|d| !d.is_empty()).collect(), above, network }
     }
 
     fn holds(&self, id: &str) -> bool {
@@ -34,6 +39,9 @@ impl<'r> OwnDomains<'r> {
             return false;
         }
         let domain = domain.trim_matches(['[', ']', '.']).to_lowercase();
+        if self.above.contains(&domain) {
+            return true;
+        }
         let mut parent = Some(domain.as_str());
         while let Some(name) = parent {
             if self.domains.contains(name) {
@@ -47,7 +55,8 @@ impl<'r> OwnDomains<'r> {
     /// The ids of the field `name` of `mail`, in angle brackets, without own ones. A news post keeps those too: its
     /// threads are made of them, and what is posted under them is anonymous as well.
     pub(super) fn foreign_ids(&self, mail: &Part<'_>, name: &str) -> Vec<String> {
-        let is_news = mail.value("newsgroups").is_some();
+        let groups = mail.value("newsgroups").map(|value| list(value, is_newsgroup)).unwrap_or_default();
+        let is_news = groups.iter().any(|group| group != "poster");
         let ids = mail.values(name).flat_map(ids_in);
         let mut kept: Vec<_> = ids.filter(|id| is_news || !self.holds(id)).map(|id| format!("<{id}>")).collect();
         if kept.len() > MAX_IDS {
@@ -55,6 +64,40 @@ impl<'r> OwnDomains<'r> {
         }
         kept
     }
+}
+
+/// The domains in a field, read with its comments and white space and without: which of them a reader passes over
+/// differs, and one domain too many takes only an id.
+fn domains_of(value: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(value);
+    let mut domains = domains_in(&text);
+    domains.extend(domains_in(&bare(&text)));
+    domains
+}
+
+/// `text` without comments and white space (RFC 5322, 3.2.2).
+fn bare(text: &str) -> String {
+    let (mut plain, mut depth, mut quoted) = (String::with_capacity(text.len()), 0_usize, false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if quoted || depth > 0 => {
+                chars.next();
+            }
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            c if depth == 0 && !c.is_whitespace() => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// The domains above `domain` that have two labels or more.
+fn parents(domain: &str) -> Vec<String> {
+    let above = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned()).filter(|rest| rest.contains('.'));
+    std::iter::successors(above(domain), |name| above(name)).collect()
 }
 
 /// Whatever stands after an `@`. No address parser: one that gives up would leave a domain out.
@@ -104,6 +147,16 @@ mod tests {
             ("From: a@more.example", "1@fog.example", true),
             ("Message-ID: <x@fog.example>", "1@fog.example", true),
             ("From: a@own.example\r\nNewsgroups: alt.test", "1@own.example", true),
+            ("From: a@own.example\r\nNewsgroups:", "1@own.example", false),
+            ("From: a@own.example\r\nNewsgroups: poster, a..b, (x) y", "1@own.example", false),
+            ("From: a@own (c (d) \\) @) .\r\n example", "1@own.example", false),
+            ("From: \"(\" <a@own(c).example>", "1@own.example", false),
+            ("From: a@\r\n own.example", "1@own.example", false),
+            ("Reply-To: a@own.example", "1@own.example", false),
+            ("From: a@mail.own.example", "1@own.example", false),
+            ("From: a@mail.own.example", "1@other.own.example", true),
+            ("From: a@own.example", "1@example", true),
+            ("Sender: a@mail.own.example", "1@own.example", true),
         ] {
             let ids = kept(&format!("{own}\r\nReferences: <{id}>\r\n\r\n"), &["more.example."]);
             assert_eq!(!ids.is_empty(), stays, "{own} {id}");
