@@ -9,6 +9,8 @@ const MAX_VALUE: usize = 4 * 1024;
 const MAX_TOKEN: usize = 127;
 /// Longest file name, in octets: what file systems take.
 const MAX_FILE_NAME: usize = 255;
+/// Longest extension, with its dot, that is kept when a name is cut.
+const MAX_EXTENSION: usize = 17;
 
 /// A value with parameters: `kind/sub; name=value`. `kind`, `sub` and names in lower case.
 #[derive(Default)]
@@ -22,6 +24,18 @@ impl Parameters {
     /// Reads the value of a field; `None` if it has none.
     pub(super) fn read(value: Option<&[u8]>) -> Option<Self> {
         let value = value.filter(|v| v.len() <= MAX_VALUE)?;
+        let mut of = Self::parse(value)?;
+        // The folders of a path can't be told from its file once the parser has taken the backslashes for quoting.
+        if value.contains(&b'\\') {
+            let whole = Self::parse(&with_slashes(value)).unwrap_or_default();
+            let is_name = |(name, _): &(String, String)| name == "name" || name == "filename";
+            of.values.retain(|value| !is_name(value));
+            of.values.extend(whole.values.into_iter().filter(is_name));
+        }
+        Some(of)
+    }
+
+    fn parse(value: &[u8]) -> Option<Self> {
         let field = as_field(value);
         let HeaderValue::ContentType(read) = MessageStream::new(&field).parse_content_type() else {
             return None;
@@ -123,13 +137,48 @@ fn is_hash(text: &str) -> bool {
 /// The file name of a part, from either of the two places it can stand in, without any folder: those name their owner.
 pub(super) fn file_name(of: &Parameters, disposition: Option<&Parameters>) -> Option<String> {
     let given = disposition.and_then(|d| d.get("filename")).or_else(|| of.get("name"))?;
-    let base = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let base = without_folder(given);
     let plain: String = base.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut name = plain.trim();
     if name.len() > MAX_FILE_NAME {
-        name = name.get(..name.floor_char_boundary(MAX_FILE_NAME)).unwrap_or_default().trim_end();
+        return Some(shortened(name));
     }
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// What follows the last `/`, `\` or `:` of a path, percent-encoded ones too.
+fn without_folder(path: &str) -> &str {
+    let mut base = path.rsplit(['/', '\\', ':']).next().unwrap_or_default();
+    // In bytes: a character may begin anywhere, but `%` begins one always.
+    let is_separator = |w: &[u8]| matches!(w, [b'%', b'2', b'f' | b'F'] | [b'%', b'5', b'c' | b'C'] | [b'%', b'3', b'a' | b'A']);
+    if let Some(at) = base.as_bytes().windows(3).rposition(is_separator) {
+        base = base.get(at + 3..).unwrap_or_default();
+    }
+    base
+}
+
+/// `name` cut to what file systems take, its extension kept: programs go by it.
+fn shortened(name: &str) -> String {
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if name.len() - dot <= MAX_EXTENSION => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let stem = stem.get(..stem.floor_char_boundary(MAX_FILE_NAME - extension.len())).unwrap_or_default();
+    format!("{}{extension}", stem.trim_end())
+}
+
+/// A value in which every backslash that doesn't quote a quote or a backslash is the `/` it means.
+fn with_slashes(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + value.len() / 8);
+    let (mut quoted, mut bytes) = (false, value.iter().copied().peekable());
+    while let Some(b) = bytes.next() {
+        quoted ^= b == b'"';
+        match bytes.next_if(|&after| b == b'\\' && quoted && matches!(after, b'"' | b'\\')) {
+            Some(after) => out.extend_from_slice(&[b, after]),
+            None => out.push(if b == b'\\' { b'/' } else { b }),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -178,6 +227,12 @@ mod tests {
             ("attachment; filename=\"/home/canary/x.txt\"", Some("x.txt")),
             ("attachment; filename=\"C:\\\\Users\\\\canary\\\\x.txt\"", Some("x.txt")),
             ("attachment; filename*=utf-8''a%0D%0Ab", Some("a  b")),
+            ("attachment; filename=\"C:\\Users\\canary\\x.txt\"", Some("x.txt")),
+            ("attachment; filename=C:\\canary\\x.txt", Some("x.txt")),
+            ("attachment; filename=\"Mac:canary:x.txt\"", Some("x.txt")),
+            ("attachment; filename=\"%2Fhome%2fcanary%5cy%5Cx.txt\"", Some("x.txt")),
+            ("attachment; filename*=utf-8''%252Fcanary%252Fx.txt", Some("x.txt")),
+            ("attachment; filename=\"a \\\"b\\\" c.txt\"", Some("a \"b\" c.txt")),
             ("attachment; filename=\"/\"", None),
             ("attachment", None),
         ] {
@@ -187,5 +242,8 @@ mod tests {
         let long = "\u{e9}".repeat(200);
         let name = file_name(&Parameters::default(), Some(&read(&format!("attachment; filename=\"{long}\"")))).unwrap();
         assert_eq!(name.len(), 254, "cut at a character");
+        let dotted = format!("attachment; filename=\"{long}.tar.gz\"");
+        let name = file_name(&Parameters::default(), Some(&read(&dotted))).unwrap();
+        assert!(name.len() <= MAX_FILE_NAME && name.ends_with("\u{e9}.gz"), "{name}");
     }
 }
