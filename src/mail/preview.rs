@@ -18,6 +18,8 @@ pub use super::traces::Trace;
 const PLACEHOLDER_DOMAIN: &str = "fog.invalid";
 /// Shortest name that is looked for: shorter ones stand in any text.
 const MIN_NAME: usize = 3;
+/// Most names, and most words of names, that are looked for: each is looked for in the whole mail.
+const MAX_NAMES: usize = 50;
 
 /// A trace of the sender in one part of the mail.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -79,6 +81,8 @@ fn sender_of(mail: &Part<'_>) -> Sender {
             }
         }
     }
+    sender.names.truncate(MAX_NAMES);
+    sender.words.truncate(MAX_NAMES);
     sender
 }
 
@@ -150,6 +154,14 @@ mod tests {
     fn a_mail_that_names_nobody_gives_no_warning() {
         assert_eq!(warnings(b"From: Al <al@own.example>\r\nSubject: x\r\n\r\nAll is well, says Al.\r\n"), []);
         assert_eq!(warnings(b"no mail"), []);
+    }
+
+    #[test]
+    fn no_more_names_are_looked_for_than_a_mail_has_senders() {
+        let from: Vec<_> = (100..400).map(|i| format!("name{i} word{i} <a{i}@own.example>")).collect();
+        let raw = format!("From: {}\r\n\r\n", from.join(",\r\n "));
+        let sender = sender_of(&Part::mail(raw.as_bytes()).unwrap());
+        assert_eq!((sender.names.len(), sender.words.len()), (MAX_NAMES, MAX_NAMES));
     }
 
     #[test]
