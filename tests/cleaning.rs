@@ -576,6 +576,14 @@ fn a_bare_cr_in_any_header_is_refused() {
     assert!(through(b"Subject: a\r\n\r\ntext\rmore\r\n").is_ok(), "content is encoded");
 }
 
+#[test]
+fn a_text_with_a_name_and_no_disposition_is_shown() {
+    let out = text(&through(b"Content-Type: text/plain; name=n.txt\r\n\r\ntext\r\n").unwrap());
+    assert!(out.contains("Content-Disposition: inline; filename=\"n.txt\""), "{out}");
+    let out = text(&through(b"Content-Type: text/html; name=n.html\r\n\r\ntext\r\n").unwrap());
+    assert!(out.contains("Content-Disposition: attachment; filename=\"n.html\""), "{out}");
+}
+
 fn some_mail() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         "(Subject|From|Content-Type|Content-Disposition|Content-Transfer-Encoding|References|Newsgroups|X-Y): \\PC{0,40}",

@@ -303,8 +303,9 @@ fn disposition(part: &Part<'_>, of: &Parameters) -> Option<Header> {
         Some(_) => "attachment",
         None => {
             file_name.as_ref()?;
-            // Pictures with a name and no disposition are shown, other files are not.
-            if matches!(of.kind.as_str(), "image" | "audio" | "video") { "inline" } else { "attachment" }
+            // Pictures and texts with a name and no disposition are shown, other files are not.
+            let shown = matches!(of.kind.as_str(), "image" | "audio" | "video") || of.full() == "text/plain";
+            if shown { "inline" } else { "attachment" }
         }
     };
     let mut value = ContentType::new(kind);
