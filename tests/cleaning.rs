@@ -584,6 +584,18 @@ fn a_text_with_a_name_and_no_disposition_is_shown() {
     assert!(out.contains("Content-Disposition: attachment; filename=\"n.html\""), "{out}");
 }
 
+#[test]
+fn a_kept_line_that_no_mail_may_have_is_refused() {
+    let signed = |len: usize| {
+        let line = "x".repeat(len);
+        let head = "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n";
+        let signature = "--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n";
+        through(format!("{head}{line}\r\n{signature}").as_bytes())
+    };
+    assert!(signed(998).is_ok());
+    assert_eq!(signed(999), Err(Refused::BareLineEnd));
+}
+
 fn some_mail() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         "(Subject|From|Content-Type|Content-Disposition|Content-Transfer-Encoding|References|Newsgroups|X-Y): \\PC{0,40}",

@@ -152,7 +152,7 @@ fn is_seven_bit(bytes: &[u8]) -> bool {
 
 /// Whether no line is longer than mail allows.
 pub(super) fn has_short_lines(bytes: &[u8]) -> bool {
-    bytes.split(|&b| b == b'\n').all(|line| line.len() <= MAX_LINE)
+    bytes.split(|&b| b == b'\n').all(|line| line.strip_suffix(b"\r").unwrap_or(line).len() <= MAX_LINE)
 }
 
 fn quoted_printable(bytes: &[u8], unended: bool) -> Vec<u8> {

@@ -371,6 +371,9 @@ pub(super) fn has_armor(text: &[u8]) -> bool {
 
 /// Bytes that are kept, with CRLF for the LF of a mail that uses that: signatures are over CRLF (RFC 3156, 5).
 fn with_own_line_ends(bytes: &[u8], unix: bool) -> Result<Vec<u8>, Refused> {
+    if !content::has_short_lines(bytes) {
+        return Err(Refused::BareLineEnd);
+    }
     if unix && !bytes.contains(&b'\r') && !bytes.contains(&0) {
         return Ok(content::with_crlf(bytes).into_owned());
     }

@@ -70,9 +70,11 @@ pub enum Refused {
     /// More parts than any mail needs.
     #[error("it has more than 1000 parts")]
     TooManyParts,
-    /// What is signed or encrypted can't be written anew, and as it is it could end the mail early.
+    /// What is signed or encrypted can't be written anew, and as it is it could end the mail early, or be broken by an
+    /// MTA that cuts lines.
     #[error(
-        "a signed or encrypted part holds a bare CR, LF or NUL: sign it again with a mail program that ends lines properly"
+        "a signed or encrypted part holds a bare CR, LF or NUL, or a line of more than 998 characters: \
+         sign it again with a mail program that ends lines properly"
     )]
     BareLineEnd,
     /// What a piece of a mail says can be seen only with the other pieces.
