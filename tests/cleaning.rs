@@ -114,11 +114,10 @@ fn without_cids(text: &str) -> String {
 }
 
 /// The foreign mails in which another reader finds other parts than ours, and why that reader is not followed.
-const READ_DIFFERENTLY: [(&str, &str); 19] = [
+const READ_DIFFERENTLY: [(&str, &str); 17] = [
     ("malformed/000", "delimiters in a row, one of them in a header"),
     ("malformed/001", "the outer boundary ends the inner multipart, though the inner boundary is a part of it"),
     ("malformed/003", "a multipart inside another of the same boundary"),
-    ("malformed/004", "a line is a delimiter only as a whole, not if it begins like one"),
     ("malformed/005", "a line is a delimiter only as a whole"),
     ("malformed/007", "a delimiter in a header"),
     ("malformed/009", "the outer boundary ends an unclosed inner multipart"),
@@ -127,7 +126,6 @@ const READ_DIFFERENTLY: [(&str, &str); 19] = [
     ("malformed/013", "an opened part without lines is an empty part"),
     ("malformed/014", "an opened part without lines is an empty part"),
     ("malformed/016", "a boundary that begins like another"),
-    ("malformed/019", "boundaries differ in case; headers run into each other"),
     ("malformed/020", "of two Content-Types the first counts"),
     ("malformed/021", "of two Content-Types the first counts"),
     ("rfc/001", "message/external-body is an attached mail's header, and cleaned"),
@@ -136,24 +134,40 @@ const READ_DIFFERENTLY: [(&str, &str); 19] = [
     ("thirdparty/015", "attached mails cut off in the header are empty texts"),
 ];
 
+/// The foreign mails that are refused, and what is broken in them.
+const NOT_TAKEN_APART: [(&str, &str); 5] = [
+    ("malformed/002", "a multipart without a delimiter"),
+    ("malformed/004", "a multipart without a delimiter line of its own"),
+    ("malformed/017", "no semicolon before the boundary"),
+    ("malformed/019", "boundaries differ in case; headers run into each other"),
+    ("malformed/022", "an attached mail without a header"),
+];
+
 #[test]
 fn foreign_mails_keep_every_text_and_every_file() {
     let mails = foreign_mails();
     assert_eq!(mails.len(), 107);
-    let mut differ = Vec::new();
+    let (mut differ, mut refused) = (Vec::new(), Vec::new());
     for (name, raw) in &mails {
-        let out = through(raw).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let Ok(out) = through(raw) else {
+            refused.push(name.as_str());
+            continue;
+        };
         let (before, after) = (MessageParser::new().parse(raw).unwrap(), MessageParser::new().parse(&out).unwrap());
         if contents(&before) != contents(&after) {
             differ.push(name.as_str());
         }
     }
+    assert_eq!(refused, NOT_TAKEN_APART.map(|(name, _)| name));
     assert_eq!(differ, READ_DIFFERENTLY.map(|(name, _)| name));
 }
 
 #[test]
 fn foreign_mails_keep_nothing_else() {
     for (name, raw) in foreign_mails() {
+        if NOT_TAKEN_APART.iter().any(|(refused, _)| *refused == name) {
+            continue;
+        }
         let out = through(&raw).unwrap();
         assert_allowed_fields(&MessageParser::new().parse(&out).unwrap(), true, &name);
         assert!(out.ends_with(b"\r\n") && is_clean(&out), "{name}");
@@ -542,7 +556,7 @@ fn only_a_well_formed_signed_or_encrypted_mail_keeps_its_bytes() {
         ("signed", &[text_part, text_part]),
         ("signed", &[text_part, "application/pgp-signature", text_part]),
         ("encrypted", &["application/pgp-encrypted"]),
-        ("encrypted", &["text/html", "message/rfc822"]),
+        ("encrypted", &["text/html", "text/html"]),
         ("encrypted", &["application/octet-stream", "application/pgp-encrypted"]),
         ("encrypted", &["application/pgp-encrypted", "application/octet-stream", text_part]),
     ] {
@@ -574,6 +588,32 @@ fn a_bare_cr_in_any_header_is_refused() {
         assert_eq!(through(raw), Err(Refused::BadHeader), "{}", text(raw));
     }
     assert!(through(b"Subject: a\r\n\r\ntext\rmore\r\n").is_ok(), "content is encoded");
+}
+
+#[test]
+fn what_can_not_be_taken_apart_is_refused_and_never_shown_raw() {
+    let long = "x".repeat(5_000);
+    let inner = "From: canary@own.example\r\nX-Mark: canary\r\n\r\ntext\r\n";
+    for raw in [
+        format!("Content-Type: multipart/mixed\r\n\r\n--b\r\n{inner}--b--\r\n"),
+        format!("Content-Type: multipart/mixed; boundary=b; x=\"{long}\"\r\n\r\n--b\r\n{inner}--b--\r\n"),
+        format!("Content-Type: multipart/mixed; boundary=other\r\n\r\n--b\r\n{inner}--b--\r\n"),
+        format!("Content-Type: multipart\r\n\r\n--b\r\n{inner}--b--\r\n"),
+        format!("Content-Type: message/rfc822\r\n\r\nno field\r\n\r\n{inner}"),
+    ] {
+        assert_eq!(through(raw.as_bytes()), Err(Refused::BadEncoding), "{raw:.300}");
+    }
+    for raw in [
+        format!("Content-Type: multipart/mixed; boundary=\"b\r\n c\"\r\n\r\n--b c\r\n{inner}--b c--\r\n"),
+        format!("Content-Type: multipart/m\u{e9}; boundary=b\r\n\r\n--b\r\n{inner}--b--\r\n"),
+        format!("Content-Type: message/rfc822; x=\"{long}\"\r\n\r\n{inner}"),
+        format!("Content-Type: message/rfc822\r\n\r\n\r\n \r\n{inner}"),
+        format!("Content-Type: message/external-body\r\n\r\n\r\n{inner}"),
+        format!("Content-Type: message/global-headers\r\n\r\n{inner}"),
+    ] {
+        let out = text(&through(raw.as_bytes()).unwrap());
+        assert_eq!(marks(out.as_bytes()), [""; 0], "{raw:.300}\n{out}");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Parameters {
     }
 
     fn parse(value: &[u8]) -> Option<Self> {
-        let field = as_field(value);
+        let field = as_field(&unfolded(value));
         let HeaderValue::ContentType(read) = MessageStream::new(&field).parse_content_type() else {
             return None;
         };
@@ -48,11 +48,16 @@ impl Parameters {
         })
     }
 
-    /// Reads a `Content-Type`. What is no type is text where it claims to be, else bytes; none at all is `default`.
+    /// Reads a `Content-Type`. What is no type is text where it claims to be, or a multipart or mail, so that what is in
+    /// it is seen, else bytes; none at all is `default`. Of one that is too long to read, the type alone is read.
     pub(super) fn media_type(value: Option<&[u8]>, default: &str) -> Self {
-        match Self::read(value) {
+        let is_long = |value: &&[u8]| value.len() > MAX_VALUE;
+        let short = value.filter(is_long).and_then(|value| value.get(..MAX_VALUE)?.split(|&b| b == b';').next());
+        match Self::read(short.or(value)) {
             Some(of) if is_media_type(&of.full()) => of,
             Some(of) if of.kind == "text" => Self { sub: "plain".into(), ..of },
+            Some(of) if of.kind == "multipart" => Self { sub: "mixed".into(), ..of },
+            Some(of) if of.kind == "message" => Self { sub: "rfc822".into(), ..of },
             Some(of) => Self { kind: "application".into(), sub: "octet-stream".into(), ..of },
             None => Self::read(Some(default.as_bytes())).unwrap_or_default(),
         }
@@ -72,6 +77,11 @@ impl Parameters {
     pub(super) fn full(&self) -> String {
         format!("{}/{}", self.kind, self.sub)
     }
+}
+
+/// `value` on one line (RFC 5322, 2.2.3): mail-parser ends a quoted string at a fold.
+fn unfolded(value: &[u8]) -> Vec<u8> {
+    value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()
 }
 
 /// Whether `text` can be written as `type/subtype`.

@@ -6,7 +6,7 @@ use super::content_type::{Parameters, file_name, needed_parameters};
 use super::header::{text, write_line, write_text};
 use super::names::Names;
 use super::sanitize::Refused;
-use super::source::{Part, split};
+use super::source::{Part, split, without_blank_lines};
 use mail_builder::headers::{HeaderType, content_type::ContentType, message_id::MessageId, raw::Raw};
 use mail_builder::mime::{BodyPart, MimePart};
 
@@ -80,10 +80,12 @@ impl<'r> Rebuild<'r> {
                     }
                     _ => self.multipart(part, &of, &children, place),
                 },
-                None => self.leaf(part, &Parameters::plain_text(), place),
+                None if part.body.trim_ascii().is_empty() => self.leaf(part, &Parameters::plain_text(), place),
+                // Shown as it is, it would show the headers of its parts.
+                None => Err(Refused::BadEncoding),
             },
             ("message", "rfc822" | "global" | "news") => self.message(part, &of, place),
-            ("text", "rfc822-headers") | ("message", "external-body" | "partial") => self.header_only(part, &of, place),
+            ("text", "rfc822-headers") | ("message", "global-headers" | "external-body" | "partial") => self.header_only(part, &of, place),
             _ if keeps_bytes(&of) => self.kept(part, &of, place),
             _ => self.leaf(part, &of, place),
         }
@@ -151,11 +153,12 @@ impl<'r> Rebuild<'r> {
     fn message(&mut self, part: &Part<'_>, of: &Parameters, place: Place) -> Built {
         let transfer = Transfer::read(part.value("content-transfer-encoding"));
         let raw = transfer.decode(part.body).ok_or(Refused::BadEncoding)?;
-        let mail = Part::inner(&raw)?;
-        if mail.fields.is_empty() && !raw.is_empty() {
-            return self.leaf(part, &Parameters::plain_text(), place);
-        }
         let unix = if transfer == Transfer::Plain { place.unix } else { is_unix(&raw) };
+        let raw = without_blank_lines(&raw);
+        let mail = Part::inner(raw)?;
+        if mail.fields.is_empty() && !raw.is_empty() {
+            return Err(Refused::BadEncoding);
+        }
         let root = self.part(&mail, Place { unix, last: place.last, ..place.within("text/plain") })?;
         let mut out = Vec::with_capacity(raw.len());
         write_attached_header(&mail, &mut out);
@@ -170,7 +173,7 @@ impl<'r> Rebuild<'r> {
     fn header_only(&mut self, part: &Part<'_>, of: &Parameters, place: Place) -> Built {
         let transfer = Transfer::read(part.value("content-transfer-encoding"));
         let raw = transfer.decode(part.body).ok_or(Refused::BadEncoding)?;
-        let mail = Part::inner(&raw)?;
+        let mail = Part::inner(without_blank_lines(&raw))?;
         let inner = media_type(&mail, place.default);
         let is_piece = of.sub == "partial";
         if is_piece && (of.get("number") != Some("1") || matches!(inner.kind.as_str(), "multipart" | "message")) {
@@ -179,7 +182,8 @@ impl<'r> Rebuild<'r> {
         let mut out = Vec::new();
         write_attached_header(&mail, &mut out);
         let text = content::with_crlf(mail.body);
-        if of.kind == "message" && content::is_clean(&text) && content::has_short_lines(&text) {
+        let has_text = matches!(of.sub.as_str(), "external-body" | "partial");
+        if has_text && content::is_clean(&text) && content::has_short_lines(&text) {
             let encoding = Transfer::read(mail.value("content-transfer-encoding")).name(!text.is_ascii());
             write_line(&mut out, "Content-Type", &inner.full());
             write_line(&mut out, "Content-Transfer-Encoding", encoding);

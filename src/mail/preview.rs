@@ -6,7 +6,7 @@ use super::content_type::{Parameters, file_name};
 use super::header::as_field;
 use super::parts::MAX_DEPTH;
 use super::sanitize::{EntryRules, ExitRules, Refused, at_entry, at_exit};
-use super::source::{Part, split};
+use super::source::{Part, split, without_blank_lines};
 use super::traces::{Sender, in_file, in_text};
 use crate::time::Time;
 use mail_parser::{HeaderValue, parsers::MessageStream};
@@ -107,7 +107,7 @@ fn look(part: &Part<'_>, default: &str, depth: usize, sender: &Sender, found: &m
             Vec::new()
         }
         ("message", "rfc822" | "global" | "news") => {
-            if let Ok(mail) = Part::inner(&bytes) {
+            if let Ok(mail) = Part::inner(without_blank_lines(&bytes)) {
                 look(&mail, "text/plain", depth + 1, sender, found);
             }
             Vec::new()

@@ -80,8 +80,8 @@ pub enum Refused {
     /// What a piece of a mail says can be seen only with the other pieces.
     #[error("it is a piece of a mail (message/partial), which can't be cleaned: send it in one")]
     Piece,
-    /// An attached mail whose transfer encoding is broken: what it says can't be seen.
-    #[error("the encoding of an attached mail is broken, so it can't be cleaned")]
+    /// An attached mail or a multipart that can't be taken apart: what it says can't be seen.
+    #[error("the encoding or the frame of an attached mail or a multipart is broken, so it can't be cleaned")]
     BadEncoding,
     /// It has come out of the network before.
     #[error("it has been through the network already (its header says Remailed-By)")]

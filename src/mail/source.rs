@@ -88,6 +88,15 @@ impl<'x> Part<'x> {
     }
 }
 
+/// An attached mail from its first line on: readers pass over blank lines before it.
+pub(super) fn without_blank_lines(raw: &[u8]) -> &[u8] {
+    let mut rest = raw;
+    while !rest.is_empty() && Line::first(rest).text.trim_ascii().is_empty() {
+        rest = Line::first(rest).rest;
+    }
+    rest
+}
+
 /// A line and what follows it. `\n` ends a line whatever the mail uses: what else does is content.
 struct Line<'x> {
     text: &'x [u8],
