@@ -341,8 +341,10 @@ fn what_a_signature_covers_keeps_its_bytes() {
 fn a_signed_part_in_an_encoded_mail_in_a_mail_keeps_its_bytes() {
     // The attached mail ends lines with CRLF, the one around it with LF.
     let signed = "Content-Type: text/plain\r\n\r\nsigned\r\n";
-    let inner = format!("Subject: s\r\nContent-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n{signed}\r\n\
-        --c\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--c--\r\n");
+    let inner = format!(
+        "Subject: s\r\nContent-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n{signed}\r\n\
+        --c\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--c--\r\n"
+    );
     let raw = format!(
         "Subject: s\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}",
         data_encoding::BASE64_MIME.encode(inner.as_bytes()).replace("\r\n", "\n")
@@ -613,6 +615,22 @@ fn what_can_not_be_taken_apart_is_refused_and_never_shown_raw() {
     ] {
         let out = text(&through(raw.as_bytes()).unwrap());
         assert_eq!(marks(out.as_bytes()), [""; 0], "{raw:.300}\n{out}");
+    }
+}
+
+#[test]
+fn a_reference_follows_its_picture_whatever_stands_around_it() {
+    let raw = b"Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n\
+        <i style=\"background:url(&quot;cid:a&b@canary&quot;)\"> <b data='{&#34;u&#34;:&#34;cid:a&amp;b%40canary&#34;}'> xcid:a&b@canary/ \
+        <a x=\"url(&quot;cid:gone@canary&quot;)\">\r\n\
+        --b\r\nContent-Type: image/png\r\nContent-ID: <a&b@canary>\r\n\r\nx\r\n--b--\r\n";
+    let out = through(raw).unwrap();
+    assert_eq!(marks(&out), [""; 0], "{}", text(&out));
+    let mail = MessageParser::new().parse(&out).unwrap();
+    let html = mail.body_html(0).unwrap().to_string();
+    let id = mail.parts.iter().find_map(|p| p.content_id()).unwrap();
+    for want in [format!("&quot;cid:{id}&quot;"), format!("&#34;cid:{id}&#34;"), format!("xcid:{id}/")] {
+        assert!(html.contains(&want), "{want} in {html}");
     }
 }
 

@@ -149,7 +149,7 @@ pub(super) fn file_name(of: &Parameters, disposition: Option<&Parameters>) -> Op
     let given = disposition.and_then(|d| d.get("filename")).or_else(|| of.get("name"))?;
     let base = without_folder(given);
     let plain: String = base.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut name = plain.trim();
+    let name = plain.trim();
     if name.len() > MAX_FILE_NAME {
         return Some(shortened(name));
     }
@@ -160,7 +160,8 @@ pub(super) fn file_name(of: &Parameters, disposition: Option<&Parameters>) -> Op
 fn without_folder(path: &str) -> &str {
     let mut base = path.rsplit(['/', '\\', ':']).next().unwrap_or_default();
     // In bytes: a character may begin anywhere, but `%` begins one always.
-    let is_separator = |w: &[u8]| matches!(w, [b'%', b'2', b'f' | b'F'] | [b'%', b'5', b'c' | b'C'] | [b'%', b'3', b'a' | b'A']);
+    let is_separator =
+        |w: &[u8]| matches!(w, [b'%', b'2', b'f' | b'F'] | [b'%', b'5', b'c' | b'C'] | [b'%', b'3', b'a' | b'A']);
     if let Some(at) = base.as_bytes().windows(3).rposition(is_separator) {
         base = base.get(at + 3..).unwrap_or_default();
     }

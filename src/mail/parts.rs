@@ -13,7 +13,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 /// Deepest nesting of parts.
 pub(super) const MAX_DEPTH: usize = 32;
 /// Most parts of a mail.
-const MAX_PARTS: usize = 1000;
+pub(super) const MAX_PARTS: usize = 1000;
 
 /// Where a part stands.
 #[derive(Clone, Copy)]
@@ -36,19 +36,21 @@ impl Place {
 /// The building of one mail.
 pub(super) struct Rebuild<'r> {
     names: Names<'r>,
+    ids: cid::Ids,
     parts: usize,
 }
 
 type Built = Result<MimePart<'static>, Refused>;
 
 impl<'r> Rebuild<'r> {
-    pub(super) const fn new(names: Names<'r>) -> Self {
-        Self { names, parts: 0 }
+    pub(super) fn new(names: Names<'r>) -> Self {
+        Self { names, ids: cid::Ids::default(), parts: 0 }
     }
 
     /// The tree of a whole mail.
     pub(super) fn mail(&mut self, mail: &Part<'_>) -> Built {
         let place = Place { depth: 0, last: true, unix: is_unix(mail.raw), default: "text/plain" };
+        self.ids = cid::Ids::of(mail);
         self.part(mail, place)
     }
 
@@ -85,7 +87,9 @@ impl<'r> Rebuild<'r> {
                 None => Err(Refused::BadEncoding),
             },
             ("message", "rfc822" | "global" | "news") => self.message(part, &of, place),
-            ("text", "rfc822-headers") | ("message", "global-headers" | "external-body" | "partial") => self.header_only(part, &of, place),
+            ("text", "rfc822-headers") | ("message", "global-headers" | "external-body" | "partial") => {
+                self.header_only(part, &of, place)
+            }
             _ if keeps_bytes(&of) => self.kept(part, &of, place),
             _ => self.leaf(part, &of, place),
         }
@@ -252,14 +256,15 @@ impl<'r> Rebuild<'r> {
         let label = of.get("charset");
         if is_file(part, of) {
             let charset = content::as_it_is(bytes, label);
-            let bytes = if of.sub == "html" { cid::rename(&charset.bytes, &self.names) } else { charset.bytes };
+            let bytes =
+                if of.sub == "html" { cid::rename(&charset.bytes, &self.ids, &self.names) } else { charset.bytes };
             return content::Charset { bytes, ..charset };
         }
         let charset = if has_armor(bytes) { content::as_it_is(bytes, label) } else { content::to_utf8(bytes, label) };
         // Base64 carries line ends of its own; the others end lines as the mail does. In UTF-16, no byte is a line end.
         let lines = transfer != Transfer::Base64 && !charset.label.as_deref().is_some_and(|l| l.contains("16"));
         let bytes = if lines { content::with_crlf(&charset.bytes).into_owned() } else { charset.bytes };
-        let bytes = if has_armor(&bytes) { bytes } else { cid::rename(&bytes, &self.names) };
+        let bytes = if has_armor(&bytes) { bytes } else { cid::rename(&bytes, &self.ids, &self.names) };
         content::Charset { bytes, label: charset.label }
     }
 
@@ -283,11 +288,9 @@ impl<'r> Rebuild<'r> {
         Some(("Content-ID".into(), MessageId::new(id).into()))
     }
 
-    /// The new name of the id `old`, which stands in angle brackets or, by mistake, without.
+    /// The new name of the id in the Content-ID `old`.
     fn new_id(&self, old: &[u8]) -> String {
-        let old = old.split(|&b| b == b'<').next_back().unwrap_or_default();
-        let old = old.split(|&b| b == b'>').next().unwrap_or_default();
-        self.names.content_id(&cid::canonical(old.trim_ascii()))
+        self.names.content_id(&cid::bare(old))
     }
 }
 

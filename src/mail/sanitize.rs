@@ -57,9 +57,7 @@ pub enum Refused {
     #[error("this is no mail: it begins with header lines (\"Subject: …\") and an empty line")]
     Empty,
     /// A header line that is neither a field nor the continuation of one, or holds a CR that ends no line.
-    #[error(
-        "a line of the header is no header field, or holds a bare CR: is the empty line before the text missing?"
-    )]
+    #[error("a line of the header is no header field, or holds a bare CR: is the empty line before the text missing?")]
     BadHeader,
     /// More header than any mail needs.
     #[error("the header is longer than 256 KiB")]
