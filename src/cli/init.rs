@@ -47,7 +47,7 @@ pub struct Args {
     /// An exit's MTA: smtp:HOST:PORT or maildir:PATH [default: smtp:127.0.0.1:25]
     #[arg(long, value_name = "TARGET")]
     pub deliver: Option<String>,
-    /// What an exit's mail has as From: 'NAME <ADDRESS>'
+    /// What an exit's mail has as From: `NAME <ADDRESS>`
     #[arg(long)]
     pub from: Option<String>,
     /// How others reach you
