@@ -265,7 +265,9 @@ fn pids(node: &Value) -> Vec<u32> {
 
 /// What `ps` would show as the last word of a process.
 fn verb(pid: u32) -> String {
-    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    // A process that has just begun has no command line for a moment.
+    let line = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let line = std::iter::repeat_with(line).find(|line| !line.is_empty()).unwrap();
     line.trim_end_matches('\0').rsplit('\0').next().unwrap().to_owned()
 }
 
