@@ -21,7 +21,7 @@ check: ## the part of the gate for every commit: format, lints, unit tests, docu
 test: ## the whole gate; as root it installs the Debian packages it needs
 	tests/run test
 
-soak: ## the network test again with many more seeds
+soak: ## the network test with many more seeds, and each rule broken once
 	tests/run soak
 
 bench: ## how fast packets are built and peeled, beside the sphinx-packet crate
