@@ -119,14 +119,18 @@ fn a_letter_of_ones_own_goes_to_whom_one_says_and_stays_where_one_says() {
     let (letter, maildir, temp) = (dir.path().join("letter"), dir.path().join("mail"), dir.path().join("tmp"));
     fs::create_dir(&temp).unwrap();
     fs::write(&letter, "From: me@home.example\nSubject: Mine\n\nWords of mine.\n").unwrap();
+    // What lies there from another day is neither touched nor taken for the letter.
+    fs::create_dir_all(maildir.join("new")).unwrap();
+    fs::write(maildir.join("new/older"), "To: you@there.example\nSubject: Older\n\nOlder words.\n").unwrap();
     let options = ["demo", "--nodes", "4", "--to", "you@there.example"];
     let out = run(fog(&temp).args(options).arg("--input").arg(&letter).arg("--maildir").arg(&maildir));
     let told = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "{told}{}", String::from_utf8_lossy(&out.stderr));
     let arrived: Vec<String> = fs::read_dir(maildir.join("new"))
         .unwrap()
-        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
-        .filter(|mail| mail.contains("To: you@there.example\n"))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("older"))
+        .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let [mail] = arrived.as_slice() else { panic!("{arrived:?}") };
     assert!(

@@ -17,10 +17,10 @@ pub struct Args {
     /// Send this mail instead of the sample letter
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// To whom; it ends in the Maildir all the same
+    /// To whom; it stays on this machine all the same
     #[arg(long, default_value = "friend@example.org", value_name = "ADDRESS")]
     pub to: String,
-    /// The Maildir it ends in [default: one that goes with the demonstration]
+    /// Put it into this Maildir, which is made if there is none
     #[arg(long, value_name = "DIR")]
     pub maildir: Option<PathBuf>,
     /// Leave the network running, and say how to talk to it

@@ -11,9 +11,11 @@ mod witness;
 
 use crate::cli::error::CliError;
 use crate::mail::Address;
+use crate::mta::maildir;
 use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
 use network::{FEWEST, MOST, Network};
+use rand_core::Rng;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +39,7 @@ pub struct Options {
     pub input: Option<PathBuf>,
     /// To whom it goes.
     pub to: Address,
-    /// The Maildir it ends in; one is made if there is none.
+    /// A Maildir to put the letter into; it is made if there is none.
     pub maildir: Option<PathBuf>,
     /// Leave the network running.
     pub keep: bool,
@@ -58,12 +60,22 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             .try_("fog demo --nodes 5"));
     }
     let mail = read_letter(options)?;
+    // Before there is anything to take down.
+    let interrupted = interruption()?;
+    show(options, mail, &interrupted).map_err(|error| {
+        // It reaches the nodes too, if it comes from a terminal: what went wrong then is no news.
+        let told = interrupted.load(Ordering::Relaxed);
+        if told { CliError::new(ExitCode::TryAgain, "interrupted; everything is taken down") } else { error }
+    })
+}
+
+fn show(options: &Options, mail: Vec<u8>, interrupted: &AtomicBool) -> Result<(), CliError> {
     let mut story = Story::new(options.json, options.color);
     let dir = std::env::temp_dir().join(format!("fog-demo-{}", std::process::id()));
     story.founding(options.nodes);
-    let mut network = Network::start(&dir, options.nodes, options.maildir.clone(), options.keep)?;
+    let mut network = Network::start(&dir, options.nodes, options.keep)?;
     story.network(&network);
-    follow(&mut network, &mut story, options, mail)?;
+    follow(&mut network, &mut story, options, mail, interrupted)?;
     if options.keep {
         story.kept(&network);
     }
@@ -78,9 +90,14 @@ fn read_letter(options: &Options) -> Result<Vec<u8>, CliError> {
 }
 
 /// Hands the letters in, and tells what becomes of one until it has arrived.
-fn follow(network: &mut Network, story: &mut Story, options: &Options, mail: Vec<u8>) -> Result<(), CliError> {
+fn follow(
+    network: &mut Network,
+    story: &mut Story,
+    options: &Options,
+    mail: Vec<u8>,
+    interrupted: &AtomicBool,
+) -> Result<(), CliError> {
     let seen = witness::watch(network);
-    let interrupted = interruption()?;
     hand_in_others(network);
     let refused = |why: String| CliError::new(ExitCode::Data, "the node did not take the letter").found(why);
     let entry = network.members.first().map(|member| member.socket("submit.sock")).unwrap_or_default();
@@ -97,9 +114,10 @@ fn follow(network: &mut Network, story: &mut Story, options: &Options, mail: Vec
             story.died(dead);
         }
         if interrupted.load(Ordering::Relaxed) {
-            return Err(CliError::new(ExitCode::TryAgain, "interrupted; everything is taken down"));
+            break;
         }
         if let Some((path, arrived)) = arrived(network, story, options) {
+            let path = hand_over(options, path, &arrived)?;
             let stays = options.keep || options.maildir.is_some();
             story.ends(&path, &letter::changes(&mail, &arrived), &arrived, clock::now(), stays);
             return Ok(());
@@ -113,6 +131,17 @@ fn follow(network: &mut Network, story: &mut Story, options: &Options, mail: Vec
 /// The letter, once the exit has put it together and its Maildir has it.
 fn arrived(network: &Network, story: &Story, options: &Options) -> Option<(PathBuf, Vec<u8>)> {
     story.is_assembled().then(|| letter::arrived(&network.maildir, &options.to)).flatten()
+}
+
+/// Puts the letter, and none of the others, into the Maildir that was asked for.
+fn hand_over(options: &Options, path: PathBuf, mail: &[u8]) -> Result<PathBuf, CliError> {
+    let Some(maildir) = &options.maildir else { return Ok(path) };
+    let mut unique = [0; 16];
+    clock::rng().fill_bytes(&mut unique);
+    maildir::deliver(maildir, unique, mail).map_err(|error| {
+        CliError::new(ExitCode::Io, format!("the letter can't be put into {}", maildir.display()))
+            .found(error.to_string())
+    })
 }
 
 /// Becomes true when the person has had enough (SIGINT, SIGTERM): the network is to be taken down, not left behind.

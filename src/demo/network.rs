@@ -84,11 +84,10 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Founds and starts a network of `nodes` nodes in `dir`, which is made; the last two are exits into `maildir`.
-    pub(super) fn start(dir: &Path, nodes: usize, maildir: Option<PathBuf>, keep: bool) -> Result<Self, CliError> {
+    /// Founds and starts a network of `nodes` nodes in `dir`, which is made; the last two are exits into its Maildir.
+    pub(super) fn start(dir: &Path, nodes: usize, keep: bool) -> Result<Self, CliError> {
         file::create_private_dir(dir).map_err(|error| trouble(format!("{} can't be made", dir.display()), &error))?;
-        let maildir = maildir.unwrap_or_else(|| dir.join("Maildir"));
-        let mut network = Self { members: Vec::new(), maildir, dir: dir.to_owned(), keep };
+        let mut network = Self { members: Vec::new(), maildir: dir.join("Maildir"), dir: dir.to_owned(), keep };
         let ports = free_ports(nodes).map_err(|error| trouble("there is no free port on 127.0.0.1", &error))?;
         for (n, (name, port)) in NAMES.into_iter().zip(ports).enumerate() {
             let is_exit = n + 2 >= nodes;

@@ -2,29 +2,30 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `mail` (lines ended by CRLF) into the Maildir at `dir`, with LF line ends as is the custom there; makes the
 /// directories that are missing. When it returns, the mail is on the disk under its final name.
 ///
-/// `unique` makes the file's name: random, so that it says nothing of when or where the mail was written.
+/// `unique` makes the file's name: random, so that it says nothing of when or where the mail was written. The file's path
+/// comes back.
 ///
 /// # Errors
 /// What the file system says. No half-written mail can be seen in `new` then.
-pub fn deliver(dir: &Path, unique: [u8; 16], mail: &[u8]) -> io::Result<()> {
+pub fn deliver(dir: &Path, unique: [u8; 16], mail: &[u8]) -> io::Result<PathBuf> {
     for part in ["tmp", "new", "cur"] {
         fs::create_dir_all(dir.join(part))?;
     }
     let name: String = unique.iter().map(|byte| format!("{byte:02x}")).collect();
-    let draft = dir.join("tmp").join(&name);
-    let written = write(&draft, mail).and_then(|()| fs::rename(&draft, dir.join("new").join(&name)));
-    if written.is_err() {
+    let (draft, path) = (dir.join("tmp").join(&name), dir.join("new").join(&name));
+    if let Err(error) = write(&draft, mail).and_then(|()| fs::rename(&draft, &path)) {
         // What is left in tmp is swept by mail programs after 36 hours if this fails too.
         let _ = fs::remove_file(&draft);
-        return written;
+        return Err(error);
     }
     // The rename is on the disk only when the directory is.
-    File::open(dir.join("new"))?.sync_all()
+    File::open(dir.join("new"))?.sync_all()?;
+    Ok(path)
 }
 
 fn write(path: &Path, mail: &[u8]) -> io::Result<()> {
