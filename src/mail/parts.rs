@@ -6,7 +6,7 @@ use super::content_type::{Parameters, file_name, needed_parameters};
 use super::header::{text, write_line, write_text};
 use super::names::Names;
 use super::sanitize::Refused;
-use super::source::{Part, split, without_blank_lines};
+use super::source::{Part, has_delimiters, has_fields, likely_boundary, split, without_blank_lines};
 use mail_builder::headers::{HeaderType, content_type::ContentType, message_id::MessageId, raw::Raw};
 use mail_builder::mime::{BodyPart, MimePart};
 
@@ -82,9 +82,7 @@ impl<'r> Rebuild<'r> {
                     }
                     _ => self.multipart(part, &of, &children, place),
                 },
-                None if part.body.trim_ascii().is_empty() => self.leaf(part, &Parameters::plain_text(), place),
-                // Shown as it is, it would show the headers of its parts.
-                None => Err(Refused::BadEncoding),
+                None => self.without_parts(part, place),
             },
             ("message", "rfc822" | "global" | "news") => self.message(part, &of, place),
             ("text", "rfc822-headers") | ("message", "global-headers" | "external-body" | "partial") => {
@@ -93,6 +91,15 @@ impl<'r> Rebuild<'r> {
             _ if keeps_bytes(&of) => self.kept(part, &of, place),
             _ => self.leaf(part, &of, place),
         }
+    }
+
+    /// A multipart that is only a text, once nothing of it can be the header of a part.
+    fn without_parts(&mut self, part: &Part<'_>, place: Place) -> Built {
+        let text = Transfer::read(part.value("content-transfer-encoding")).decode(part.body);
+        if text.is_none_or(|text| has_delimiters(&text) && has_fields(&text)) {
+            return Err(Refused::BadEncoding);
+        }
+        self.leaf(part, &Parameters::plain_text(), place)
     }
 
     fn multipart(&mut self, part: &Part<'_>, of: &Parameters, children: &[&[u8]], place: Place) -> Built {
@@ -160,7 +167,8 @@ impl<'r> Rebuild<'r> {
         let unix = if transfer == Transfer::Plain { place.unix } else { is_unix(&raw) };
         let raw = without_blank_lines(&raw);
         let mail = Part::inner(raw)?;
-        if mail.fields.is_empty() && !raw.is_empty() {
+        // Without a header it is a text; with one that begins late, readers don't agree on what it is.
+        if mail.fields.is_empty() && has_fields(raw) {
             return Err(Refused::BadEncoding);
         }
         let root = self.part(&mail, Place { unix, last: place.last, ..place.within("text/plain") })?;
@@ -336,10 +344,13 @@ fn with_needed(of: &Parameters) -> ContentType<'static> {
     needed_parameters(of).into_iter().fold(ContentType::new(of.full()), |t, (name, value)| t.attribute(name, value))
 }
 
-/// The parts of a multipart; `None` if it names no boundary, or there is no delimiter.
+/// The parts of a multipart; `None` if nothing in it looks like a delimiter, so that it is a text. Where the boundary it
+/// names (if any) delimits nothing, the first line that looks like a delimiter is one: shown as a text, it would show
+/// the headers of its parts.
 fn children<'x>(part: &Part<'x>, of: &Parameters) -> Option<Vec<&'x [u8]>> {
-    let boundary = of.get("boundary").map(str::trim_end).filter(|b| !b.is_empty())?;
-    split(part.body, boundary.as_bytes())
+    let named = of.get("boundary").map(str::trim_end).filter(|b| !b.is_empty());
+    let parts = named.and_then(|boundary| split(part.body, boundary.as_bytes()));
+    parts.or_else(|| split(part.body, likely_boundary(part.body)?))
 }
 
 /// What of an attached mail's header stays.

@@ -164,6 +164,33 @@ pub(super) fn split<'x>(body: &'x [u8], boundary: &[u8]) -> Option<Vec<&'x [u8]>
     Some(parts)
 }
 
+/// The boundary of the first line that looks like a delimiter, with a field behind it.
+pub(super) fn likely_boundary(body: &[u8]) -> Option<&[u8]> {
+    lines(body).filter(|line| field(line.rest).is_some()).find_map(|line| boundary(line.text))
+}
+
+/// Whether a line looks like a delimiter of parts.
+pub(super) fn has_delimiters(text: &[u8]) -> bool {
+    lines(text).any(|line| boundary(line.text).is_some())
+}
+
+/// Whether a line looks like a header field; a URL does not.
+pub(super) fn has_fields(text: &[u8]) -> bool {
+    let starts = std::iter::once(text).chain(lines(text).map(|line| line.rest));
+    starts.filter_map(field).any(|(field, _)| !field.value.starts_with(b"//"))
+}
+
+/// What a line delimits parts with, if it looks as if it did. A signature's `-- ` doesn't.
+fn boundary(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(b"--").map(<[u8]>::trim_ascii_end).filter(|boundary| !boundary.is_empty())
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    std::iter::successors(Some(Line::first(bytes)), |line| {
+        Some(Line::first(line.rest)).filter(|next| !next.whole.is_empty())
+    })
+}
+
 #[derive(PartialEq, Eq)]
 enum Delimiter {
     Open,
