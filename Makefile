@@ -24,8 +24,9 @@ test: ## the whole gate; as root it installs the Debian packages it needs
 soak: ## the network test with many more seeds, and each rule broken once
 	tests/run soak
 
-bench: ## how fast packets are built and peeled, beside the sphinx-packet crate
+bench: ## how fast packets are built and peeled, beside the sphinx-packet crate, and kept on disk
 	$(CARGO) bench --locked --bench packet
+	$(CARGO) bench --locked --bench custody
 
 install: ## binary, manual pages and Postfix snippets below DESTDIR and PREFIX
 	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }

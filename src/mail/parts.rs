@@ -347,7 +347,7 @@ fn with_needed(of: &Parameters) -> ContentType<'static> {
 /// The parts of a multipart; `None` if nothing in it looks like a delimiter, so that it is a text. Where the boundary it
 /// names (if any) delimits nothing, the first line that looks like a delimiter is one: shown as a text, it would show
 /// the headers of its parts.
-fn children<'x>(part: &Part<'x>, of: &Parameters) -> Option<Vec<&'x [u8]>> {
+pub(super) fn children<'x>(part: &Part<'x>, of: &Parameters) -> Option<Vec<&'x [u8]>> {
     let named = of.get("boundary").map(str::trim_end).filter(|b| !b.is_empty());
     let parts = named.and_then(|boundary| split(part.body, boundary.as_bytes()));
     parts.or_else(|| split(part.body, likely_boundary(part.body)?))

@@ -5,8 +5,9 @@ use super::content::{Transfer, to_utf8};
 use super::content_type::{Parameters, file_name};
 use super::header::as_field;
 use super::parts::MAX_DEPTH;
+use super::parts::children;
 use super::sanitize::{EntryRules, ExitRules, Refused, at_entry, at_exit};
-use super::source::{Part, split, without_blank_lines};
+use super::source::{Part, without_blank_lines};
 use super::traces::{Sender, in_file, in_text};
 use crate::time::Time;
 use mail_parser::{HeaderValue, parsers::MessageStream};
@@ -97,9 +98,8 @@ fn look(part: &Part<'_>, default: &str, depth: usize, sender: &Sender, found: &m
     let name = file_name(&of, disposition.as_ref()).unwrap_or_else(|| of.full());
     let traces = match (of.kind.as_str(), of.sub.as_str()) {
         ("multipart", sub) => {
-            let boundary = of.get("boundary").unwrap_or_default();
             let default = if sub == "digest" { "message/rfc822" } else { "text/plain" };
-            for child in split(part.body, boundary.as_bytes()).unwrap_or_default() {
+            for child in children(part, &of).unwrap_or_default() {
                 if let Ok(child) = Part::inner(child) {
                     look(&child, default, depth + 1, sender, found);
                 }
