@@ -21,7 +21,7 @@ check: ## the part of the gate for every commit: format, lints, unit tests, docu
 test: ## the whole gate; as root it installs the Debian packages it needs
 	tests/run test
 
-soak: ## the network test with many more seeds, and each rule broken once
+soak: ## the network test with many more seeds, each rule broken once, and fuzzing for hours
 	tests/run soak
 
 bench: ## how fast packets are built and peeled, beside the sphinx-packet crate, and kept on disk

@@ -7,13 +7,15 @@ use fog::mail::Address;
 use fog::mail::preview::warnings;
 use fog::mail::sanitize::{EntryRules, ExitRules, MARKER, Refused, at_entry, at_exit};
 use fog::time::Time;
+use foreign::foreign_mails;
 use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, Message, MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
-use std::process::Command;
+
+#[path = "common/foreign.rs"]
+mod foreign;
 
 const DOMAIN: &str = "id.fog.example";
 const MESSAGE_ID: [u8; 16] = [0xab; 16];
@@ -58,28 +60,6 @@ fn text(bytes: &[u8]) -> String {
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|w| w == what)
-}
-
-/// The mails inside the mail-parser crate, which cargo has fetched: `folder/number` and bytes.
-fn foreign_mails() -> Vec<(String, Vec<u8>)> {
-    let metadata =
-        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--offline"]).output().unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|p| p["name"] == "mail-parser").expect("a dependency");
-    let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap());
-    let folders = std::fs::read_dir(manifest.with_file_name("resources").join("eml")).unwrap();
-    let mut mails = Vec::new();
-    for folder in folders.map(|f| f.unwrap()) {
-        for file in std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()) {
-            if file.extension().is_some_and(|e| e == "eml") {
-                let stem = file.file_stem().unwrap().to_string_lossy();
-                mails.push((format!("{}/{stem}", folder.file_name().to_string_lossy()), std::fs::read(&file).unwrap()));
-            }
-        }
-    }
-    mails.sort();
-    mails
 }
 
 /// What a reader finds in a mail, in order: every text (line ends and `cid:` references made alike) and the hash of

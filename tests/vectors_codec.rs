@@ -354,6 +354,7 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
     };
     let hellos = [
         ("hello", "version 2", changed(1, 2)),
+        ("hello", "a clock beyond the milliseconds of 64 bits", changed(2, 0xff)),
         ("hello", "a non-zero byte behind the document hash", changed(42, 1)),
         ("hello", "a byte too few", hello[..63].to_vec()),
     ];

@@ -80,7 +80,11 @@ impl Hello {
         if bytes.len() != HELLO_LEN || r.u16()? != HELLO_VERSION {
             return Err(Malformed);
         }
-        let now = Time::from_secs(r.u64()?);
+        let seconds = r.u64()?;
+        let now = Time::from_secs(seconds);
+        if now.as_secs() != seconds {
+            return Err(Malformed);
+        }
         let document = Some(r.array()?).filter(|hash| *hash != [0; 32]);
         if r.rest().iter().all(|&byte| byte == 0) { Ok(Self { now, document }) } else { Err(Malformed) }
     }

@@ -1,0 +1,35 @@
+//! A directory document is taken in its canonical text only, and never with fewer signatures than trust asks for.
+#![no_main]
+
+use fog::directory::{Candidate, Document, Trust};
+use fog::id::NodeId;
+use fog::time::Time;
+use fog_fuzz::{hex, vectors};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+struct Known {
+    trust: Trust,
+    now: Time,
+    text: String,
+}
+
+static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+    let vectors = vectors("document");
+    let fingerprints = vectors["trust"]["fingerprints"].as_array().expect("a list").iter();
+    let fingerprints = fingerprints.map(|id| NodeId(hex(id).try_into().expect("32 bytes"))).collect();
+    let trust = Trust::new(3, fingerprints).expect("as in the vectors");
+    let now = Time::from_secs(vectors["now"].as_u64().expect("seconds"));
+    Known { trust, now, text: vectors["document"].as_str().expect("a text").to_owned() }
+});
+
+fuzz_target!(|text: &str| {
+    if let Ok(candidate) = Candidate::parse(text) {
+        assert_eq!(candidate.to_text(), text);
+    }
+    // Nobody here has the authorities' keys: what is taken says what they signed.
+    if let Ok(document) = Document::verify(text, &KNOWN.trust, KNOWN.now, None) {
+        let known = Candidate::parse(&KNOWN.text).expect("a vector");
+        assert_eq!(document.contents(), known.contents());
+    }
+});
