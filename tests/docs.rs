@@ -177,8 +177,8 @@ fn nothing_names_a_registry_host_or_leaves_work_for_later() {
     let notes: Vec<String> = notes.collect();
     for path in files() {
         let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
-        // Cargo writes the registry's name into the lock file.
-        let is_ours = path != Path::new("Cargo.lock");
+        // Cargo writes the registry's name into its lock files.
+        let is_ours = path.file_name() != Some("Cargo.lock".as_ref());
         for host in hosts.iter().filter(|_| is_ours) {
             assert!(!text.contains(host.as_str()), "{} names {host}", path.display());
         }
