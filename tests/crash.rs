@@ -220,11 +220,13 @@ proptest! {
 struct End {
     committed: Model,
     attempted: Option<Model>,
+    /// The disk failed.
+    cut: bool,
 }
 
 /// Makes transactions until the disk fails, or a few have gone well.
 fn run_until_the_end(store: &mut Store, committed: Model, rng: &mut StdRng) -> End {
-    let mut end = End { committed, attempted: None };
+    let mut end = End { committed, attempted: None, cut: true };
     for _ in 0..6 {
         let mut model = end.committed.clone();
         let Ok(mut txn) = store.begin() else { return end };
@@ -244,6 +246,7 @@ fn run_until_the_end(store: &mut Store, committed: Model, rng: &mut StdRng) -> E
         }
         end.committed = model;
     }
+    end.cut = false;
     end
 }
 
@@ -267,6 +270,34 @@ fn after_a_power_cut_there_is_all_that_was_committed_and_nothing_else() {
             );
         }
     }
+}
+
+#[test]
+fn a_power_cut_after_any_write_leaves_the_commits_before_it_and_every_mark_of_them() {
+    let mut cuts = 0;
+    for seed in 0..3 {
+        // Every write and sync of a few transactions is the last one once, until all of them go well.
+        for writes in 0.. {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let disk = MemoryDisk::new();
+            let mut store = Store::on(&disk).unwrap();
+            store.ensure_keys(Epoch(0), Epoch(EPOCHS - 1), &mut rng).unwrap();
+            disk.fail_after(writes);
+            let end = run_until_the_end(&mut store, Model::default(), &mut rng);
+            for torn in 0..2 {
+                let disk = disk.after_power_cut(&mut StdRng::seed_from_u64(torn));
+                let mut store = Store::on(&disk).unwrap_or_else(|error| panic!("after {writes} writes: {error}"));
+                let model = Model::of(&mut store).unwrap_or_else(|error| panic!("after {writes} writes: {error}"));
+                let is_known = model == end.committed || Some(&model) == end.attempted.as_ref();
+                assert!(is_known, "seed {seed}, after {writes} writes: neither the last commit nor the one under way");
+            }
+            if !end.cut {
+                break;
+            }
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 100, "{cuts} cuts are not every write");
 }
 
 #[test]
