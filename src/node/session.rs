@@ -431,7 +431,10 @@ mod tests {
         for garbage in [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0, 48], &[0; 200], &[255; 50], &keys] {
             let (a, mut stranger) = duplex(1000);
             stranger.write_all(garbage).await.unwrap();
-            stranger.shutdown().await.unwrap();
+            // Too little for any answer but to wait, until no more can come. The others wait too, for what we would say.
+            if garbage.len() == 2 {
+                stranger.shutdown().await.unwrap();
+            }
             assert!(respond(a, &secret(2)).await.is_err());
         }
         assert_eq!(begin.elapsed(), Duration::ZERO);
