@@ -24,9 +24,10 @@ test: ## the whole gate; as root it installs the Debian packages it needs
 soak: ## the network test with many more seeds, each rule broken once, and fuzzing for hours
 	tests/run soak
 
-bench: ## how fast packets are built and peeled, beside the sphinx-packet crate, and kept on disk
+bench: ## packets built and peeled (beside the sphinx-packet crate), kept on disk, and through one node
 	$(CARGO) bench --locked --bench packet
 	$(CARGO) bench --locked --bench custody
+	$(CARGO) bench --locked --bench node
 
 install: ## binary, manual pages and Postfix snippets below DESTDIR and PREFIX
 	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }
