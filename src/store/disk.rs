@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 /// A power cut leaves each of these whole, old or new.
 const SECTOR: usize = 512;
@@ -54,20 +53,6 @@ impl Backing {
             Self::File(file) => file.sync_data(),
             Self::Memory(file) => StorageBackend::sync_data(file),
         }
-    }
-
-    /// As `sync`, with `work` beside it: a disk's answer takes longer than most work. A disk in memory has answered
-    /// before the work begins, so that a simulation goes the same way each time.
-    pub(super) fn sync_beside<T>(&self, work: impl FnOnce() -> T) -> (T, io::Result<()>) {
-        let Self::File(file) = self else {
-            let synced = self.sync();
-            return (work(), synced);
-        };
-        thread::scope(|scope| {
-            let syncing = scope.spawn(|| file.sync_data());
-            let done = work();
-            (done, syncing.join().unwrap_or_else(|_| Err(ErrorKind::Other.into())))
-        })
     }
 }
 

@@ -84,15 +84,8 @@ impl Slab {
         Ok(bytes)
     }
 
-    /// Makes what was written durable, and does `work` meanwhile; both are done when this returns.
-    ///
-    /// # Errors
-    /// `work`'s, else the disk's.
-    pub(super) fn sync_beside<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let (done, synced) = self.file.sync_beside(work);
-        let done = done?;
-        synced.map_err(io_error("slab"))?;
-        Ok(done)
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync().map_err(io_error("slab"))
     }
 
     fn grow(&mut self) -> Result<(), StoreError> {

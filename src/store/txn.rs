@@ -187,15 +187,13 @@ impl<'a> Txn<'a> {
     }
 
     fn write(&self) -> Result<(), StoreError> {
-        // redb keeps all this in memory, or in pages that no commit names, so it may run ahead of the slab.
-        let prepared = || {
-            let mut txn = self.store.db.begin_write().map_err(database)?;
-            txn.set_durability(Durability::Immediate).map_err(database)?;
-            self.write_rows(&txn)?;
-            self.write_marks(&txn)?;
-            Ok(txn)
-        };
-        let txn = if self.taken.is_empty() { prepared()? } else { self.store.slab.sync_beside(prepared)? };
+        if !self.taken.is_empty() {
+            self.store.slab.sync()?;
+        }
+        let mut txn = self.store.db.begin_write().map_err(database)?;
+        txn.set_durability(Durability::Immediate).map_err(database)?;
+        self.write_rows(&txn)?;
+        self.write_marks(&txn)?;
         txn.commit().map_err(database)
     }
 
