@@ -391,7 +391,7 @@ fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) 
 }
 
 /// Slots of the store that content of so many bytes takes, about.
-fn slots_of(bytes: usize) -> u64 {
+pub(super) fn slots_of(bytes: usize) -> u64 {
     size(bytes.div_ceil(SLOT_LEN))
 }
 

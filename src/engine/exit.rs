@@ -1,8 +1,8 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
+use super::quota::Quota;
 use super::relay::Ended;
 use super::rows::{Outgoing, Part, Place, damaged};
-use super::witness::Arrival;
 use super::{Batch, DeliveryId, ExitSetup, Output, entry};
 use crate::delivery::Disposition;
 use crate::id::SetId;
@@ -42,10 +42,11 @@ struct Set {
 }
 
 impl Exit {
-    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn open(store: &Store, quota: &mut Quota) -> Result<Self, StoreError> {
         let mut exit = Self::default();
         for row in store.rows(Shelf::Parts)? {
             let Part { arrived, place } = Part::decode(&row.meta)?;
+            quota.charge(row.id, None);
             let set = exit.sets.entry(place.set).or_insert(Set { shape: place.shape, arrived, parts: BTreeMap::new() });
             set.parts.insert(place.index, row.id);
         }
@@ -80,7 +81,7 @@ impl Exit {
         ended: &Ended,
     ) -> Result<(), StoreError> {
         match Payload::decode(&ended.payload) {
-            Ok(Payload::Fragment(fragment)) => self.fragment(batch, ended.arrival, &fragment),
+            Ok(Payload::Fragment(fragment)) => self.fragment(batch, ended, &fragment),
             // Receipts come through SURBs and loops end at their sender: here they have no use.
             Ok(Payload::Receipt(_) | Payload::Loop(_)) | Err(_) => {
                 batch.counts.dropped += 1;
@@ -92,7 +93,7 @@ impl Exit {
     fn fragment<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        arrival: Option<Arrival>,
+        &Ended { row, arrival, .. }: &Ended,
         fragment: &Fragment<'_>,
     ) -> Result<(), StoreError> {
         let Fragment { set, shape, index, shard } = *fragment;
@@ -104,9 +105,11 @@ impl Exit {
         let stored = self.sets.get(&set).map_or(0, |set| set.parts.len());
         if stored + 1 < usize::from(shape.k()) {
             let part = Part { arrived: batch.now, place };
-            let row = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
+            let part = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
+            // It lies here for as long as its siblings stay away, which its sender decides.
+            batch.quota.inherit(row, part);
             let kept = Set { shape, arrived: batch.now, parts: BTreeMap::new() };
-            self.sets.entry(set).or_insert(kept).parts.insert(index, row);
+            self.sets.entry(set).or_insert(kept).parts.insert(index, part);
             batch.book.opened(arrival, set, batch.now, &mut batch.out);
             return Ok(());
         }
@@ -133,7 +136,10 @@ impl Exit {
     fn end<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: SetId) -> Result<(), StoreError> {
         batch.txn.mark(Marks::Delivered, batch.epoch, id.0)?;
         let Some(set) = self.sets.remove(&id) else { return Ok(()) };
-        set.parts.into_values().try_for_each(|row| batch.txn.delete(Shelf::Parts, row))
+        set.parts.into_values().try_for_each(|row| {
+            batch.quota.release(row);
+            batch.txn.delete(Shelf::Parts, row)
+        })
     }
 
     /// Puts a mail into the outbox, once however often it comes.
@@ -143,6 +149,10 @@ impl Exit {
         if batch.remembered(Marks::Delivered, &mark)? {
             return Ok(());
         }
+        if batch.is_full() {
+            // The MTA takes nothing. The packet stays in the pool, and in the share of who handed it over.
+            return Err(StoreError::Full);
+        }
         let Some(mail) = clean(batch, exit, message) else {
             batch.counts.undeliverable += 1;
             return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
@@ -151,6 +161,7 @@ impl Exit {
         let content = encode(&message.recipient, &mail)?;
         // First of all that is changed: if there is no room, nothing has happened.
         let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
+        batch.used += entry::slots_of(content.len());
         batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         self.outbox.insert(id, row);
         batch.counts.assembled += 1;

@@ -10,6 +10,7 @@
 mod entry;
 mod exit;
 mod keys;
+mod quota;
 mod relay;
 mod rows;
 mod witness;
@@ -30,6 +31,7 @@ use crate::time::Time;
 use entry::Entry;
 use exit::Exit;
 use keys::Keys;
+use quota::Quota;
 use rand_core::CryptoRng;
 use relay::Relay;
 use std::time::Duration;
@@ -121,7 +123,8 @@ pub enum Output {
     },
     /// The packet is disposed of: kept, a duplicate or refused; the neighbour can't tell which.
     Disposed(Token),
-    /// There is no room for the packet; nothing is remembered of it. The neighbour shall come again later.
+    /// There is no room for the packet, or the neighbour has had its share; nothing is remembered of it. It shall come
+    /// again later.
     Busy(Token),
     /// Keep a link to this neighbour, and say `LinkUp` when it takes packets.
     Connect(NodeId),
@@ -158,7 +161,7 @@ pub struct Setup {
     pub own_domains: Vec<String>,
     /// The largest mail taken from an injector, in bytes; the network's limit holds as well.
     pub max_size: usize,
-    /// Bytes of the store that may be in use before submissions and packets are refused.
+    /// Bytes of the store that may be in use: half by packets of others, half by mail of this node.
     pub max_spool: u64,
     /// How this node writes to the world, if it is an exit.
     pub exit: Option<ExitSetup>,
@@ -209,6 +212,7 @@ pub struct Engine {
     entry: Entry,
     exit: Exit,
     book: Book,
+    quota: Quota,
 }
 
 /// One call of `handle`: the transaction, and what every decision needs to see.
@@ -221,6 +225,7 @@ struct Batch<'a, 's, R> {
     document: Option<&'a Document>,
     counts: &'a mut Counts,
     book: &'a mut Book,
+    quota: &'a mut Quota,
     /// The spool key under which rows without a due time of their own are sealed.
     epoch: Epoch,
     epoch_length: Duration,
@@ -234,9 +239,11 @@ impl<R> Batch<'_, '_, R> {
         at.epoch(self.epoch_length)
     }
 
-    /// Whether the store has reached the limit that its operator set. Counted in slots in use: files don't shrink.
+    /// Whether mail of this node, on its way in or out, fills its half of what the operator allows. Counted in slots in
+    /// use: files don't shrink.
     const fn is_full(&self) -> bool {
-        self.used.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool
+        let ours = self.used.saturating_sub(self.quota.slots());
+        ours.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool / 2
     }
 
     /// Whether a mark was set in this epoch or one of the last few.
@@ -269,11 +276,19 @@ impl Engine {
     /// # Errors
     /// `StoreError` if the store can't be read.
     pub fn open(store: Store, setup: Setup, document: Option<Box<Document>>) -> Result<Self, StoreError> {
-        let relay = Relay::open(&store)?;
-        let entry = Entry::open(&store)?;
-        let exit = Exit::open(&store)?;
-        let book = Book::new(document.as_deref());
-        Ok(Self { store, keys: Keys::default(), setup, document, counts: Counts::default(), relay, entry, exit, book })
+        let mut quota = Quota::default();
+        Ok(Self {
+            relay: Relay::open(&store, &mut quota)?,
+            entry: Entry::open(&store)?,
+            exit: Exit::open(&store, &mut quota)?,
+            book: Book::new(document.as_deref()),
+            keys: Keys::default(),
+            counts: Counts::default(),
+            store,
+            setup,
+            document,
+            quota,
+        })
     }
 
     /// Applies `inputs` and everything that is due by `now`, in one transaction.
@@ -303,6 +318,7 @@ impl Engine {
             document: self.document.as_deref(),
             counts: &mut self.counts,
             book: &mut self.book,
+            quota: &mut self.quota,
             epoch,
             epoch_length: params.epoch,
             used,

@@ -1,6 +1,7 @@
 //! The mix: takes packets in, holds them, and hands them on in shuffled batches.
 
 use super::keys::Keys;
+use super::quota::Quota;
 use super::rows::{Pooled, Then, damaged};
 use super::witness::Arrival;
 use super::{Batch, Output, PacketId, Token};
@@ -53,10 +54,14 @@ struct Neighbour {
 }
 
 impl Relay {
-    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+    pub(super) fn open(store: &Store, quota: &mut Quota) -> Result<Self, StoreError> {
         let mut relay = Self::default();
         for row in store.rows(Shelf::Pool)? {
-            relay.hold(row.id, Pooled::decode(&row.meta)?);
+            let pooled = Pooled::decode(&row.meta)?;
+            if !matches!(pooled.then, Then::Send(_)) {
+                quota.charge(row.id, None);
+            }
+            relay.hold(row.id, pooled);
         }
         Ok(relay)
     }
@@ -68,8 +73,8 @@ impl Relay {
         self.held.first().map(|(due, _)| *due)
     }
 
-    /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path; only a store
-    /// without room answers otherwise, and then nothing is remembered of the packet.
+    /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path; only where there
+    /// is no room, or none for this neighbour, it is another, and then nothing is remembered of the packet.
     pub(super) fn packet<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
@@ -93,7 +98,7 @@ impl Relay {
         from: NodeId,
         packet: &Packet,
     ) -> Result<(), StoreError> {
-        if batch.is_full() {
+        if !batch.quota.admits(&from, batch.epoch, batch.setup.max_spool) {
             // Before any KEM. What others hold for us is safe with them.
             return Err(StoreError::Full);
         }
@@ -112,10 +117,12 @@ impl Relay {
             None => batch.counts.dropped += 1,
             Some((row, peeled)) => {
                 let id = self.put(batch, row, &record(&peeled), packet.body())?;
+                batch.quota.charge(id, Some(from));
                 batch.book.arrived(id, batch.now, from, packet);
             }
         }
         batch.txn.mark(Marks::Replay, epoch, tag.0)?;
+        batch.quota.tagged(from, batch.epoch);
         Ok(())
     }
 
@@ -273,6 +280,7 @@ impl Relay {
     pub(super) fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         self.rows.remove(&id);
         batch.book.forget(id);
+        batch.quota.release(id);
         batch.txn.delete(Shelf::Pool, id)
     }
 }
