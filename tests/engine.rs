@@ -6,12 +6,16 @@
 #[allow(dead_code, reason = "the network test uses the rest")]
 mod world;
 
+use fog::delivery::Disposition;
 use fog::directory::Params;
-use fog::engine::{Engine, Input, Output, Setup, Token};
-use fog::id::NodeId;
+use fog::engine::{Counts, Engine, Input, Output, Setup, Token};
+use fog::id::{MessageId, NodeId, SetId};
 use fog::mail::Address;
-use fog::sphinx::Packet;
-use fog::store::{MemoryDisk, Store};
+use fog::message::payload::Fragment;
+use fog::message::shards::{self, SHARD_LEN, Shape, Shard};
+use fog::message::{self, Message, Payload};
+use fog::sphinx::{self, Hop, Last, Packet, Randomness};
+use fog::store::{MemoryDisk, SLOT_LEN, Store};
 use fog::submit::{Outcome, Reason, Request, Source};
 use fog::time::Time;
 use rand::SeedableRng;
@@ -70,6 +74,95 @@ impl Nodes {
     }
 }
 
+/// Tells packets, sets and mails of a test apart.
+fn mark(n: u64) -> [u8; 16] {
+    let mut mark = [0; 16];
+    mark[..8].copy_from_slice(&n.to_be_bytes());
+    mark
+}
+
+/// What a hostile neighbour can build: any packet it likes for any node of the document.
+impl Nodes {
+    /// A packet for node `to`, which holds it as briefly as it may; then it goes to `next`, or ends.
+    fn build(&mut self, to: usize, next: Option<usize>, payload: &Payload<'_>) -> Packet {
+        let document = self.engines[to].document().unwrap();
+        let (epoch, hold) = (START.epoch(document.params().epoch), document.params().min_delay);
+        let path = [Some(to), next].into_iter().flatten();
+        let hops: Vec<_> = path
+            .map(|node| Hop { id: self.ids[node], key: &document.node(&self.ids[node]).unwrap().mix_keys[&epoch] })
+            .collect();
+        let delay_ms = u32::try_from(hold.as_millis()).unwrap();
+        let payload = payload.encode(&mut self.rng);
+        let random = Randomness::draw(&mut self.rng);
+        sphinx::build(&hops, &vec![delay_ms; hops.len() - 1], Last::Deliver { delay_ms }, &payload, &random).unwrap()
+    }
+
+    /// Whether node `to` takes the packet from `from`, or is busy.
+    fn hand_over(&mut self, now: Time, from: usize, to: usize, packet: Packet) -> bool {
+        let (token, from) = (Token(9), self.ids[from]);
+        let outputs = self.handle(to, now, Input::Packet { token, from, packet });
+        let answers: Vec<_> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Disposed(Token(9)) => Some(true),
+                Output::Busy(Token(9)) => Some(false),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(answers.len(), 1, "{outputs:?}");
+        answers[0]
+    }
+
+    /// Hands node `to` packets from `from`, the next of `packets` each time, until it is busy; gives how many it took.
+    fn flood(
+        &mut self,
+        now: Time,
+        (from, to): (usize, usize),
+        mut packets: impl FnMut(&mut Self, u64) -> Packet,
+    ) -> u64 {
+        (0..1000)
+            .find(|n| {
+                let packet = packets(self, *n);
+                !self.hand_over(now, from, to, packet)
+            })
+            .expect("it takes for ever")
+    }
+
+    /// A packet that carries a fragment of a set that never becomes whole, for node `to`, which is an exit, or for
+    /// `next` behind it.
+    fn lone_fragment(&mut self, to: usize, next: Option<usize>, n: u64) -> Packet {
+        let shape = Shape::new(2, 3, u32::try_from(SHARD_LEN).unwrap() + 1).unwrap();
+        let shard: &Shard = &[7; SHARD_LEN];
+        self.build(to, next, &Payload::Fragment(Fragment { set: SetId(mark(n)), shape, index: 0, shard }))
+    }
+
+    /// A packet that is a whole mail for the MTA of node `to`.
+    fn mail(&mut self, to: usize, n: u64) -> Packet {
+        let recipient = Address::parse("a@example.com").unwrap();
+        let message = Message { recipient, mail: MAIL.to_vec(), id: MessageId(mark(n)), surb: None };
+        let (shape, shards) = shards::split(&message::pack(&message).unwrap(), 0).unwrap();
+        assert_eq!((shape.k(), shards.len()), (1, 1));
+        self.build(to, None, &Payload::Fragment(Fragment { set: SetId(mark(n)), shape, index: 0, shard: &shards[0] }))
+    }
+
+    fn counts(&self, node: usize) -> Counts {
+        self.engines[node].counts()
+    }
+}
+
+/// A store of so many slots, half of them for packets of others.
+fn slots(n: u64) -> impl Fn(&mut Setup) {
+    move |setup| setup.max_spool = n * SLOT_LEN as u64
+}
+
+/// Longer than the packets of these tests are held.
+const HELD: Duration = Duration::from_secs(3601);
+
+const FLOODER: usize = 2;
+const HONEST: usize = 4;
+const MIX: usize = 1;
+const EXIT: usize = 3;
+
 const MAIL: &[u8] = b"From: a@b.example\r\nSubject: x\r\n\r\ntext\r\n";
 
 #[test]
@@ -124,6 +217,127 @@ fn every_packet_that_is_not_ours_gets_the_same_answer() {
         assert!(matches!(outputs.as_slice(), [Output::Disposed(Token(3))]), "{outputs:?}");
         assert_eq!((nodes.engines[node].counts().pooled, nodes.engines[node].counts().dropped), (0, 1));
     }
+}
+
+#[test]
+fn a_neighbour_that_floods_fills_its_share_and_leaves_room_for_the_others() {
+    let mut nodes = Nodes::new(slots(60));
+    let taken = nodes.flood(START, (FLOODER, MIX), |nodes, n| nodes.lone_fragment(MIX, Some(EXIT), n));
+    assert_eq!((taken, nodes.counts(MIX).pooled), (10, 10), "a third of the half that is for others");
+    // Handing it to a friend that takes nothing doesn't make room.
+    let later = START.plus(HELD);
+    let packet = nodes.lone_fragment(MIX, Some(EXIT), 20);
+    assert!(!nodes.hand_over(later, FLOODER, MIX, packet.clone()));
+    for n in 30..35 {
+        let packet = nodes.lone_fragment(MIX, Some(EXIT), n);
+        assert!(nodes.hand_over(later, HONEST, MIX, packet), "{n}: an honest neighbour is shut out");
+    }
+
+    // What goes makes room.
+    let exit = nodes.ids[EXIT];
+    let sent = nodes.handle(MIX, later, Input::LinkUp(exit));
+    for output in sent {
+        if let Output::Send { to, id, .. } = output {
+            nodes.handle(MIX, later, Input::Acked { to, id });
+        }
+    }
+    assert_eq!(nodes.counts(MIX).handed_on, 10);
+    assert!(nodes.hand_over(later, FLOODER, MIX, packet));
+}
+
+#[test]
+fn who_has_had_its_share_hears_busy_before_its_packets_are_looked_at() {
+    let mut nodes = Nodes::new(slots(60));
+    let first = nodes.lone_fragment(MIX, Some(EXIT), 0);
+    nodes.flood(START, (FLOODER, MIX), |nodes, n| match n {
+        0 => first.clone(),
+        n => nodes.lone_fragment(MIX, Some(EXIT), n),
+    });
+    let before = nodes.counts(MIX);
+    let garbage = Packet::from_bytes(&vec![7; first.as_bytes().len()]).unwrap();
+    for packet in [&garbage, &first] {
+        assert!(!nodes.hand_over(START, FLOODER, MIX, packet.clone()));
+    }
+    assert_eq!(nodes.counts(MIX), before, "they were opened");
+    for packet in [garbage, first] {
+        assert!(nodes.hand_over(START, HONEST, MIX, packet));
+    }
+    let after = nodes.counts(MIX);
+    assert_eq!((after.dropped, after.replayed), (before.dropped + 1, before.replayed + 1));
+}
+
+#[test]
+fn parts_that_wait_in_vain_count_for_who_handed_them_over() {
+    let mut nodes = Nodes::new(slots(60));
+    let taken = nodes.flood(START, (FLOODER, EXIT), |nodes, n| nodes.lone_fragment(EXIT, None, n));
+    assert_eq!(taken, 10);
+    let later = START.plus(HELD);
+    nodes.handle(EXIT, later, Input::LinkUp(nodes.ids[MIX]));
+    let packet = nodes.lone_fragment(EXIT, None, 20);
+    assert!(!nodes.hand_over(later, FLOODER, EXIT, packet));
+    let packet = nodes.lone_fragment(EXIT, None, 21);
+    assert!(nodes.hand_over(later, HONEST, EXIT, packet));
+    // When the sets are given up, their room is free again.
+    let given_up = later.plus(nodes.engines[EXIT].document().unwrap().params().epoch * 6);
+    nodes.handle(EXIT, given_up, Input::LinkUp(nodes.ids[MIX]));
+    let garbage = Packet::from_bytes(&[7; 65_536]).unwrap();
+    assert!(nodes.hand_over(given_up, FLOODER, EXIT, garbage));
+}
+
+#[test]
+fn an_exit_whose_mta_takes_nothing_keeps_mail_within_bounds_and_in_the_end_says_busy() {
+    let mut nodes = Nodes::new(slots(24));
+    let mut now = START;
+    let mut sent = 0;
+    let mut busy = 0;
+    for n in 0..60 {
+        let packet = nodes.mail(EXIT, n);
+        let taken = nodes.hand_over(now, FLOODER, EXIT, packet);
+        (sent, busy) = if taken { (sent + 1, busy) } else { (sent, busy + 1) };
+        now = now.plus(Duration::from_secs(300));
+    }
+    assert_eq!(nodes.counts(EXIT).assembled, 12, "half of the store is for mail");
+    assert_eq!(sent, 12 + 4, "what waits behind it is in the flooder's share");
+    assert!(busy > 0);
+
+    // The MTA comes back: everything that was taken is handed out.
+    let mut delivered = 0;
+    let mut outputs = nodes.handle(EXIT, now, Input::ExitUp);
+    while delivered < sent {
+        now = now.plus(Duration::from_secs(61));
+        let ids: Vec<_> = outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Deliver { id, .. } => Some(*id),
+                _ => None,
+            })
+            .collect();
+        outputs = nodes.handle(EXIT, now, Input::ExitUp);
+        for id in ids {
+            delivered += 1;
+            outputs = nodes.handle(EXIT, now, Input::Delivered { id, disposition: Disposition::Delivered });
+        }
+        assert!(now.since(START) < Duration::from_secs(86_400), "only {delivered} of {sent} were handed out");
+    }
+}
+
+#[test]
+fn a_node_full_of_its_own_mail_still_takes_packets_of_others() {
+    let mut nodes = Nodes::new(slots(24));
+    assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
+    while nodes.submit(START, "a@example.com.fog", MAIL) != Outcome::Temporary(Reason::SpoolFull) {}
+    // Two such nodes, each full of mail for the other, would stand still for good.
+    let packet = nodes.lone_fragment(MIX, Some(EXIT), 1);
+    assert!(nodes.hand_over(START, HONEST, MIX, packet));
+}
+
+#[test]
+fn packets_of_others_leave_room_for_mail_of_ones_own() {
+    let mut nodes = Nodes::new(slots(24));
+    for from in [0, 2, 3, 4] {
+        nodes.flood(START, (from, MIX), |nodes, n| nodes.lone_fragment(MIX, Some(EXIT), n));
+    }
+    assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
 }
 
 #[test]
