@@ -226,9 +226,7 @@ async fn garbage_is_cut_and_silence_does_not_close_the_door() {
         silent.push(TcpStream::connect(&address).await.unwrap());
     }
     let mut at_a = dialling(&mut tasks, &address);
-    // The oldest of them made room, long before it would be let go for its silence.
     timeout(session::HANDSHAKE_LIMIT / 2, link_up(&mut at_a)).await.unwrap();
-    assert!(matches!(silent[0].read(&mut [0; 9]).await, Ok(0) | Err(_)));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Links that others open: who may, how many, and each packet's way to the driver and its acknowledgement's way back.
 
+use super::crowd::{Crowd, Rules};
 use super::driver::Event;
 use super::peers::Us;
 use super::session::{self, Cut, Link, Receiver, Sender};
@@ -15,9 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-/// Most strangers whose handshake is under way. One more, and the oldest goes: a flood of silent connections costs an
-/// honest peer a second try, not the door.
-const MAX_STRANGERS: usize = 64;
+/// Callers whose handshake is under way. They all come from Tor, so no address tells an honest one from a flood; and
+/// whoever has the directory document can begin a handshake. What an honest one has is that it is done soon: two round
+/// trips, seconds over Tor. Each costs a few kilobytes and a file descriptor, of which a process usually has 1,024.
+const STRANGERS: Rules = Rules { room: 512, of_one: 512, patience: Duration::from_secs(8) };
 
 /// Most links one peer has to us. One more, and its oldest goes: after a crash or a change of its address the peer is
 /// back before we notice that the old link is dead.
@@ -28,27 +30,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes links from the nodes of the directory document until it is dropped, which cuts them all.
 pub async fn serve(listener: TcpListener, us: Arc<Us>, events: mpsc::Sender<Event>) {
-    let mut strangers = JoinSet::new();
-    let mut ages = VecDeque::new();
+    let mut strangers = Crowd::new(STRANGERS);
     let mut links = Links::default();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    ages.retain(|stranger: &AbortHandle| !stranger.is_finished());
-                    if ages.len() >= MAX_STRANGERS && let Some(oldest) = ages.pop_front() {
-                        oldest.abort();
-                    }
-                    ages.push_back(strangers.spawn(admit(stream, Arc::clone(&us))));
-                }
-                Err(_) => sleep(ACCEPT_PAUSE).await,
-            },
-            Some(known) = strangers.join_next() => {
-                if let Ok(Ok((peer, link))) = known {
+            // Whoever is done is seen to before more are let in.
+            biased;
+            Some(ended) = strangers.next() => {
+                if let Ok((peer, link)) = ended {
                     links.begin(peer, take(link, peer, events.clone()));
                 }
             }
             Some(_) = links.tasks.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => strangers.admit(0, |_| admit(stream, Arc::clone(&us))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
         }
     }
 }

@@ -5,6 +5,7 @@
 //! to say to it waits instead, down to the other end of its socket.
 
 pub mod control;
+mod crowd;
 pub mod dial;
 pub mod driver;
 pub mod exit_socket;
