@@ -1,6 +1,7 @@
 //! `control.sock`: what the node says of itself to who may open the socket. A request is one line; the answer is one
 //! line of JSON, or, for `witness`, a line for each thing seen until the asker goes.
 
+use super::crowd::{Crowd, Rules, Standing};
 use super::local::Local;
 use crate::engine::Witness;
 use crate::id::{Epoch, NodeId};
@@ -12,12 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::{Semaphore, broadcast};
-use tokio::task::JoinSet;
+use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-/// Most askers at once; more wait in front of the door.
-const MAX_ASKERS: usize = 16;
+/// Askers at once. An honest one has asked, and been answered, in an instant.
+const ASKERS: Rules = Rules { room: 32, of_one: 32, patience: Duration::from_secs(1) };
 
 /// The longest request, line end included.
 const MAX_LINE: u64 = 64;
@@ -46,23 +46,15 @@ pub struct Status {
 
 /// Answers until it is dropped.
 pub async fn serve(socket: Local, status: Arc<Status>) {
-    let room = Arc::new(Semaphore::new(MAX_ASKERS));
-    let mut askers = JoinSet::new();
+    let mut askers = Crowd::new(ASKERS);
     loop {
-        let next = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (socket.accept().await, place)
-        };
         tokio::select! {
-            (stream, place) = next => {
+            // Late or gone: there is nobody to tell.
+            Some(Ok(()) | Err(Gone)) = askers.next() => {}
+            (stream, user) = socket.accept() => {
                 let status = Arc::clone(&status);
-                askers.spawn(async move {
-                    // Late or gone: there is nobody to tell.
-                    let _ = answer(stream, &status).await;
-                    drop(place);
-                });
+                askers.admit(user, |standing| async move { answer(stream, &status, &standing).await });
             }
-            Some(_) = askers.join_next() => {}
         }
     }
 }
@@ -71,13 +63,20 @@ pub async fn serve(socket: Local, status: Arc<Status>) {
 #[derive(Debug)]
 struct Gone;
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &Status) -> Result<(), Gone> {
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    status: &Status,
+    standing: &Standing,
+) -> Result<(), Gone> {
     let mut line = String::new();
     let mut request = BufReader::new((&mut stream).take(MAX_LINE));
     timeout(LIMIT, request.read_line(&mut line)).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
     match (line.trim_end_matches('\n'), &status.witness) {
         ("status", _) => say(&mut stream, &status.to_json()).await,
-        ("witness", Some(witness)) => show(stream, witness.subscribe()).await,
+        ("witness", Some(witness)) => {
+            standing.earn();
+            show(stream, witness.subscribe()).await
+        }
         ("witness", None) => {
             let why = "this network hides what its nodes see";
             say(&mut stream, &refusal(ExitCode::Permission, why, "only a network made by fog demo shows it")).await
@@ -183,7 +182,7 @@ mod tests {
         let (mut asker, stream) = duplex(10_000);
         asker.write_all(request).await.unwrap();
         asker.shutdown().await.unwrap();
-        let _ = answer(stream, status).await;
+        let _ = answer(stream, status, &Standing::default()).await;
         lines(&mut asker).await
     }
 
@@ -240,7 +239,8 @@ mod tests {
             assert_eq!(next().await, json!({ "v": 1, "event": "assembled", "message": message, "at_ms": 5 }));
             drop(asker);
         };
-        tokio::join!(async { answer(stream, &status).await.unwrap() }, watching);
+        let standing = Standing::default();
+        tokio::join!(async { answer(stream, &status, &standing).await.unwrap() }, watching);
         assert_eq!(status.witness.as_ref().unwrap().receiver_count(), 0);
     }
 
@@ -248,7 +248,7 @@ mod tests {
     async fn a_silent_asker_is_let_go() {
         let (_asker, stream) = duplex(100);
         let begin = tokio::time::Instant::now();
-        assert!(answer(stream, &status(true)).await.is_err());
+        assert!(answer(stream, &status(true), &Standing::default()).await.is_err());
         assert_eq!(begin.elapsed(), LIMIT);
     }
 }

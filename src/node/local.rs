@@ -1,9 +1,9 @@
-//! Unix sockets of this machine: bound once, with the right mode, gone when the node is.
+//! Unix sockets of this machine: bound once, with the right mode, for the right users, gone when the node is.
 
 use crate::wire::Malformed;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -36,6 +36,9 @@ pub enum BindError {
 pub struct Local {
     listener: UnixListener,
     path: PathBuf,
+    mode: u32,
+    /// The user we run as.
+    owner: u32,
 }
 
 impl Local {
@@ -54,19 +57,45 @@ impl Local {
                 Ok(_) => return Err(BindError::InUse),
             },
         }
-        let local = Self { listener: UnixListener::bind(path)?, path: path.to_owned() };
+        let listener = UnixListener::bind(path)?;
+        let local = Self { listener, path: path.to_owned(), mode, owner: fs::metadata(path)?.uid() };
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         Ok(local)
     }
 
-    /// The next connection, whatever happens to others.
-    pub async fn accept(&self) -> UnixStream {
+    /// The next connection of somebody who may have one, and whose it is, whatever happens to others. Who may not sees
+    /// it close.
+    pub async fn accept(&self) -> (UnixStream, u32) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => return stream,
+                Ok((stream, _)) => {
+                    if let Some(user) = self.user(&stream) {
+                        return (stream, user);
+                    }
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             }
         }
+    }
+
+    /// Who called, if it may.
+    fn user(&self, stream: &UnixStream) -> Option<u32> {
+        let peer = stream.peer_cred().ok()?;
+        let file = fs::metadata(&self.path).ok()?;
+        let may = self.may_call((peer.uid(), peer.gid()), (file.gid(), file.mode()));
+        may.then_some(peer.uid())
+    }
+
+    /// The system has held the caller against the mode of the file as it is; this holds it against the one we gave it,
+    /// for a slip of `chmod` must not open a door.
+    const fn may_call(&self, (user, group): (u32, u32), (file_group, file_mode): (u32, u32)) -> bool {
+        if user == 0 || user == self.owner {
+            return true;
+        }
+        let lets_group_in = self.mode & 0o020 != 0;
+        // Of a caller's groups only the first can be seen. The system knows the others, and has looked at them unless
+        // the file is open to everybody.
+        lets_group_in && (group == file_group || file_mode & 0o002 == 0)
     }
 }
 
@@ -86,7 +115,8 @@ pub enum NoFrame {
     TooLong(u32),
 }
 
-/// Reads one frame: its length, held against the bounds of `body_len`, and only then room for it and the rest.
+/// Reads one frame: its length, held against the bounds of `body_len`, and then the rest, for which room is made as it
+/// comes.
 ///
 /// # Errors
 /// What came instead.
@@ -94,12 +124,37 @@ pub async fn read_frame(
     stream: &mut (impl AsyncReadExt + Unpin),
     body_len: impl FnOnce([u8; PREFIX_LEN]) -> Result<usize, Malformed>,
 ) -> Result<Vec<u8>, NoFrame> {
+    let length = read_length(stream, body_len).await?;
+    let mut body = Vec::new();
+    read_until(stream, &mut body, length).await?;
+    Ok(body)
+}
+
+/// Reads how long a frame is that begins here.
+///
+/// # Errors
+/// What came instead.
+pub async fn read_length(
+    stream: &mut (impl AsyncReadExt + Unpin),
+    body_len: impl FnOnce([u8; PREFIX_LEN]) -> Result<usize, Malformed>,
+) -> Result<usize, NoFrame> {
     let mut prefix = [0; PREFIX_LEN];
     stream.read_exact(&mut prefix).await.map_err(|_| NoFrame::Ended)?;
-    let length = body_len(prefix).map_err(|_| NoFrame::TooLong(u32::from_be_bytes(prefix)))?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(|_| NoFrame::Ended)?;
-    Ok(body)
+    body_len(prefix).map_err(|_| NoFrame::TooLong(u32::from_be_bytes(prefix)))
+}
+
+/// Reads on until `body` has `length` bytes. It grows as they come: to announce many costs us nothing.
+///
+/// # Errors
+/// `Ended`
+pub async fn read_until(
+    stream: &mut (impl AsyncReadExt + Unpin),
+    body: &mut Vec<u8>,
+    length: usize,
+) -> Result<(), NoFrame> {
+    let missing = u64::try_from(length.saturating_sub(body.len())).unwrap_or(u64::MAX);
+    let got = stream.take(missing).read_to_end(body).await.map_err(|_| NoFrame::Ended)?;
+    if u64::try_from(got) == Ok(missing) { Ok(()) } else { Err(NoFrame::Ended) }
 }
 
 #[cfg(test)]
@@ -132,6 +187,39 @@ mod tests {
         assert!(matches!(Local::bind(&path, 0o660), Err(BindError::NotASocket)));
         assert_eq!(fs::read(&path).unwrap(), b"a letter");
         assert!(matches!(Local::bind(&dir.path().join("no/x.sock"), 0o660), Err(BindError::Io(_))));
+    }
+
+    #[tokio::test]
+    async fn who_may_call_is_decided_by_the_mode_we_gave_the_file() {
+        const OURS: u32 = 70;
+        const GROUP: u32 = 80;
+        const OTHER: u32 = 90;
+        let dir = tempfile::tempdir().unwrap();
+        let bound = |name: &str, mode| {
+            let mut local = Local::bind(&dir.path().join(name), mode).unwrap();
+            local.owner = OURS;
+            local
+        };
+        let (shared, private) = (bound("shared", 0o660), bound("private", 0o600));
+        for (caller, mode, to_shared, to_private) in [
+            ((0, OTHER), 0o600, true, true),
+            ((OURS, OTHER), 0o600, true, true),
+            ((OTHER, GROUP), 0o660, true, false),
+            ((OTHER, OTHER), 0o660, true, false),
+            ((OTHER, GROUP), 0o666, true, false),
+            ((OTHER, OTHER), 0o666, false, false),
+            ((OTHER, OTHER), 0o777, false, false),
+        ] {
+            let said = [&shared, &private].map(|socket| socket.may_call(caller, (GROUP, mode)));
+            assert_eq!(said, [to_shared, to_private], "{caller:?} under {mode:o}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_and_does_not_come_takes_no_room() {
+        let mut body = Vec::new();
+        assert_eq!(read_until(&mut &[7; 100][..], &mut body, 1 << 40).await, Err(NoFrame::Ended));
+        assert!(body.capacity() < 1000, "{}", body.capacity());
     }
 
     #[tokio::test]

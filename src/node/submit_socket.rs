@@ -1,64 +1,129 @@
 //! `submit.sock`: one request, one reply. The reply says "accepted" when the mail is on disk, and not before.
 
+use super::crowd::{Crowd, Rules, Standing};
 use super::driver::Event;
-use super::local::{Local, NoFrame, read_frame};
+use super::local::{Local, NoFrame, read_length, read_until};
 use crate::submit::{Outcome, Reason, Reply, Request};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Most requests at once. Each may hold a mail of the largest size in memory; more wait in front of the door.
-const MAX_REQUESTS: usize = 16;
+/// Requests at once; half of them of one user. An honest one has its mail ready when it calls.
+const REQUESTS: Rules = Rules { room: 128, of_one: 64, patience: Duration::from_secs(2) };
+
+/// What is read of every request. More of it comes into memory only while the request is one of a few: with the others
+/// that is 8 MiB, and four of the largest mails.
+const SMALL: usize = 64 << 10;
+
+/// Requests that are more than `SMALL`, at once.
+const BIG: usize = 4;
+
+/// Those of one user.
+const BIG_OF_ONE: usize = 2;
+
+/// How long the rest of such a request may take to come in, so that those behind it get their turn.
+const BIG_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a request may take to come in, and its reply to go out. Injectors give up after as long.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Takes requests until `stop` is dropped; then takes no more, and returns when those under way are answered.
 pub async fn serve(socket: Local, max_mail: usize, events: mpsc::Sender<Event>, mut stop: oneshot::Receiver<()>) {
-    let room = Arc::new(Semaphore::new(MAX_REQUESTS));
-    let mut requests = JoinSet::new();
+    let mut room = Room::new(max_mail);
+    let mut requests = Crowd::new(REQUESTS);
     loop {
-        let next = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (socket.accept().await, place)
-        };
         tokio::select! {
-            (stream, place) = next => {
-                let events = events.clone();
-                requests.spawn(async move {
-                    answer(stream, max_mail, events).await;
-                    drop(place);
-                });
+            Some(()) = requests.next() => {}
+            (stream, user) = socket.accept() => {
+                let (room, events) = (room.of(user), events.clone());
+                requests.admit(user, |standing| answer(stream, room, events, standing));
             }
-            Some(_) = requests.join_next() => {}
             _ = &mut stop => break,
         }
     }
     drop(socket);
-    while requests.join_next().await.is_some() {}
+    while requests.next().await.is_some() {}
+}
+
+/// Where large requests are read.
+struct Room {
+    max_mail: usize,
+    all: Arc<Semaphore>,
+    /// As many as there are users who may call.
+    by_user: BTreeMap<u32, Arc<Semaphore>>,
+}
+
+/// The same for one user.
+struct UsersRoom {
+    max_mail: usize,
+    theirs: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(max_mail: usize) -> Self {
+        Self { max_mail, all: Arc::new(Semaphore::new(BIG)), by_user: BTreeMap::new() }
+    }
+
+    fn of(&mut self, user: u32) -> UsersRoom {
+        let theirs = self.by_user.entry(user).or_insert_with(|| Arc::new(Semaphore::new(BIG_OF_ONE)));
+        UsersRoom { max_mail: self.max_mail, theirs: Arc::clone(theirs), all: Arc::clone(&self.all) }
+    }
+}
+
+impl UsersRoom {
+    /// Waits for a place; it is given back when what comes back is dropped. None is never had: nobody closes a room.
+    async fn place(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+        // Its user's first: who waits for that takes no place from others.
+        let theirs = Arc::clone(&self.theirs).acquire_owned().await.ok()?;
+        Some([theirs, Arc::clone(&self.all).acquire_owned().await.ok()?])
+    }
 }
 
 /// Reads a request and answers it. Who is late, or goes away, is let go; what is not whole is never handed on.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, max_mail: usize, events: mpsc::Sender<Event>) {
-    let reply = match timeout(LIMIT, read(&mut stream, max_mail)).await {
-        Ok(Some(Ok(request))) => hand_on(request, &events).await,
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    room: UsersRoom,
+    events: mpsc::Sender<Event>,
+    standing: Standing,
+) {
+    let mut place = None;
+    let reply = match timeout(LIMIT, read(&mut stream, &room, &mut place)).await {
+        Ok(Some(Ok(request))) => {
+            standing.earn();
+            hand_on(request, &events).await
+        }
         Ok(Some(Err(reason))) => refusal(reason),
         Ok(None) | Err(_) => return,
     };
+    drop(place);
     if let Ok(reply) = reply.encode() {
         // Who doesn't read it asks again, and is known by its queue id.
         let _ = timeout(LIMIT, stream.write_all(&reply)).await;
     }
 }
 
-/// A whole request, or why it isn't taken; none if it ends before its end.
-async fn read(stream: &mut (impl AsyncRead + Unpin), max_mail: usize) -> Option<Result<Request, Reason>> {
-    match read_frame(stream, |prefix| Request::body_len(prefix, max_mail)).await {
-        // The frame's bound is enough here: the engine says which mail is too big.
-        Ok(body) => Some(Request::decode(&body, body.len()).map_err(|_| Reason::NotUnderstood)),
+/// A whole request, or why it isn't taken; none if it ends before its end, or stands still. A large one has a `place`,
+/// which is its own until the engine has it.
+async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    room: &UsersRoom,
+    place: &mut Option<[OwnedSemaphorePermit; 2]>,
+) -> Option<Result<Request, Reason>> {
+    match read_length(stream, |prefix| Request::body_len(prefix, room.max_mail)).await {
+        Ok(length) => {
+            let mut body = Vec::new();
+            read_until(stream, &mut body, length.min(SMALL)).await.ok()?;
+            if length > SMALL {
+                *place = room.place().await;
+                timeout(BIG_LIMIT, read_until(stream, &mut body, length)).await.ok()?.ok()?;
+            }
+            // The frame's bound is enough here: the engine says which mail is too big.
+            Some(Request::decode(&body, body.len()).map_err(|_| Reason::NotUnderstood))
+        }
         Err(NoFrame::TooLong(length)) => {
             // Read and thrown away, for closing a socket with something unread in it may take the reply along.
             let thrown = copy(&mut stream.take(length.into()), &mut sink()).await;
@@ -86,6 +151,7 @@ mod tests {
     use super::*;
     use crate::id::MessageId;
     use crate::mail::address::Address;
+    use crate::node::local::read_frame;
     use crate::submit::{PREFIX_LEN, Source};
     use std::path::PathBuf;
     use tokio::net::UnixStream;
@@ -175,7 +241,7 @@ mod tests {
         let (events, mut happened) = mpsc::channel(4);
         let begin = Instant::now();
         injector.write_all(&request(100).encode().unwrap()[..50]).await.unwrap();
-        answer(stream, MAX_MAIL, events).await;
+        answer(stream, Room::new(MAX_MAIL).of(1), events, Standing::default()).await;
         assert_eq!(begin.elapsed(), LIMIT);
         assert!(happened.try_recv().is_err());
     }
@@ -201,24 +267,52 @@ mod tests {
         assert!(UnixStream::connect(&node.path).await.is_err());
     }
 
-    #[tokio::test]
-    async fn more_requests_than_there_is_room_for_wait_in_front_of_the_door() {
+    #[tokio::test(start_paused = true)]
+    async fn the_largest_mails_of_one_user_wait_for_each_other_and_for_nobody_else() {
+        let max_mail = 1 << 20;
+        let mut room = Room::new(max_mail);
+        let (events, mut happened) = mpsc::channel(4);
+        let bytes = request(max_mail).encode().unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut call = |room: UsersRoom, bytes: &[u8]| {
+            let (mut injector, stream) = tokio::io::duplex(2 << 20);
+            tasks.spawn(answer(stream, room, events.clone(), Standing::default()));
+            let bytes = bytes.to_vec();
+            async move {
+                injector.write_all(&bytes).await.unwrap();
+                injector
+            }
+        };
+        // They announce a lot, bring half of it, and stand still.
+        let mut stalled = Vec::new();
+        for _ in 0..10 {
+            stalled.push(call(room.of(1), &bytes[..bytes.len() / 2]).await);
+        }
+        let begin = Instant::now();
+        let other = call(room.of(2), &bytes).await;
+        assert!(matches!(happened.recv().await, Some(Event::Submit { .. })));
+        assert_eq!(begin.elapsed(), Duration::ZERO, "another user waits for nobody");
+        let _behind = call(room.of(1), &bytes).await;
+        assert!(timeout(BIG_LIMIT * 2, happened.recv()).await.is_err());
+        drop((other, stalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_callers_keep_nobody_out() {
         let mut node = node();
         let mut silent = Vec::new();
-        for _ in 0..MAX_REQUESTS {
+        for _ in 0..2 * REQUESTS.room {
             silent.push(UnixStream::connect(&node.path).await.unwrap());
+            tokio::task::yield_now().await;
         }
+        tokio::time::advance(REQUESTS.patience).await;
+        let begin = Instant::now();
         let bytes = request(10).encode().unwrap();
         let engine = async {
-            // Nobody can be answered before one of the silent ones goes, however long the others take.
-            for _ in 0..1000 {
-                tokio::task::yield_now().await;
-            }
-            assert!(matches!(node.events.try_recv(), Err(mpsc::error::TryRecvError::Empty)));
-            silent.pop();
             let Some(Event::Submit { reply, .. }) = node.events.recv().await else { panic!("no mail") };
             reply.send(accepted()).unwrap();
         };
         assert_eq!(tokio::join!(ask(&node.path, &bytes), engine).0, Some(accepted()));
+        assert!(begin.elapsed() < LIMIT / 2, "only when the silent ones were late");
     }
 }
