@@ -21,7 +21,7 @@ fn end_with_a_bug(location: Option<&std::panic::Location<'_>>, for_mta: bool) {
     let place = location.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     // Not println: it panics where the output is closed.
     let exit = if for_mta {
-        let _ = writeln!(std::io::stdout(), "4.3.0 fog: a bug at {place}");
+        let _ = write!(std::io::stdout(), "4.3.0 fog: a bug at {place}");
         ExitCode::TryAgain
     } else {
         let _ = writeln!(

@@ -4,7 +4,7 @@
 
 use fog::delivery::Disposition::{self, Delivered, Permanent, Temporary};
 use fog::mail::address::Address;
-use fog::mta::smtp::{self, Envelope, Limits};
+use fog::mta::smtp::{self, Envelope, Hello, Limits, Protocol};
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -57,10 +57,15 @@ fn play(listener: &TcpListener, script: &[Act]) -> Vec<u8> {
 }
 
 fn read_until(stream: &mut TcpStream, heard: &mut Vec<u8>, end: &[u8]) {
-    let start = heard.len();
-    let mut byte = [0];
-    while !heard[start..].ends_with(end) && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-        heard.push(byte[0]);
+    let mut from = heard.len();
+    let mut block = [0; 65_536];
+    // More than the end may come in one block, in the middle of a text: it is heard all the same.
+    while !heard[from..].windows(end.len()).any(|window| window == end) {
+        from = from.max((heard.len() + 1).saturating_sub(end.len()));
+        match stream.read(&mut block) {
+            Ok(n) if n > 0 => heard.extend_from_slice(&block[..n]),
+            _ => break,
+        }
     }
 }
 
@@ -83,7 +88,8 @@ fn deliver(address: std::net::SocketAddr, mail: &[u8], limit: Duration) -> Dispo
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        smtp::deliver(stream, "[127.0.0.1]", Envelope { from: None, to: &to, mail }, &limits).await
+        let hello = Hello { protocol: Protocol::Smtp, name: "[127.0.0.1]" };
+        smtp::deliver(stream, hello, Envelope { from: None, to: &to, mail }, &limits).await
     })
 }
 
@@ -122,6 +128,16 @@ fn whatever_the_peer_does_before_the_recipient_is_temporary_unless_it_is_about_t
             &[Say(b"220 a\r\n250 b\r\n250 c\r\n250 d\r\n354 e\r\n250 f\r\n"), Hang],
             Temporary,
         ),
+        ("answers before it is asked, in rubbish", &[Say(b"220 a\r\n\0\xff250 b\r\n"), Hang], Temporary),
+        ("says NUL in a reply", &[Say(b"22\x000 a\r\n"), Hang], Temporary),
+        (
+            "hides a code behind a CR",
+            &[HI, LINE, Say(b"550 no\r250 ok\r\n"), LINE, Say(b"550 no\r250 ok\r\n"), LINE],
+            Temporary,
+        ),
+        ("mixes codes in many lines", &[HI, LINE, Say(b"250-a\r\n250-b\r\n450 c\r\n"), LINE], Temporary),
+        ("ends a reply in mid-line", &[HI, LINE, Say(b"250-a\r\n25"), LINE], Temporary),
+        ("says 1xx", &[HI, LINE, Say(b"150 wait\r\n250 ok\r\n"), LINE], Temporary),
         ("says half a reply, then nothing", &[Say(b"220-a\r\n220"), Hang], Temporary),
         ("changes its code in mid-reply", &[HI, LINE, Say(b"250-a\r\n550 b\r\n"), LINE], Temporary),
         ("refuses EHLO and HELO", &[HI, LINE, Say(b"502 no\r\n"), LINE, Say(b"502 no\r\n"), LINE], Temporary),
@@ -164,6 +180,11 @@ fn whatever_the_peer_does_from_data_on_ends_in_a_disposition() {
     }
     for (name, answer, want) in [
         ("closes in the text", &[Until(b"S")][..], Temporary),
+        ("closes at once when it may begin", &[], Temporary),
+        ("answers the dot in mixed codes", &[DOT, Say(b"250-ok\r\n451 no\r\n"), LINE], Temporary),
+        ("answers the dot with NUL", &[DOT, Say(b"25\x000 ok\r\n"), LINE], Temporary),
+        ("answers the dot without end", &[DOT, Say(b"250 ok")], Temporary),
+        ("answers the dot with half a line and hangs", &[DOT, Say(b"250 ok"), Hang], Temporary),
         ("closes after the dot", &[DOT], Temporary),
         ("is silent after the dot", &[DOT, Hang], Temporary),
         ("says half an answer after the dot", &[DOT, Say(b"250-ok\r\n25")], Temporary),
@@ -179,6 +200,27 @@ fn whatever_the_peer_does_from_data_on_ends_in_a_disposition() {
     }
 }
 
+/// A mail that does not fit into what the kernel holds for us: we are still writing when the peer speaks.
+fn big_mail() -> Vec<u8> {
+    b"0123456789abcdef0123456789abcd\r\n".repeat(1 << 20)
+}
+
+#[test]
+fn whatever_is_said_in_the_middle_of_the_text_is_no_answer_to_its_end() {
+    let mail = big_mail();
+    for (name, said) in [
+        ("is going down", &b"421 4.3.2 down\r\n"[..]),
+        ("takes it already", b"250 2.0.0 ok\r\n"),
+        ("refuses it already", b"552 5.3.4 big\r\n"),
+        ("talks rubbish", b"\0\xff"),
+    ] {
+        for end in [&[][..], &[DOT, LINE], &[Until(b"89abcd\r\n")]] {
+            let script: &[&[Act]] = &[&TO_TEXT, &[Until(b"0123456789"), Say(said)], end];
+            assert_eq!(against(script, &mail).0, Temporary, "a peer that {name}, then {end:?}");
+        }
+    }
+}
+
 #[test]
 fn a_line_without_end_is_not_read_for_ever() {
     static LONG: &[u8] = &[b'x'; 1 << 20];
@@ -187,7 +229,7 @@ fn a_line_without_end_is_not_read_for_ever() {
 
 #[test]
 fn a_peer_that_stops_reading_is_given_up() {
-    let mail = b"0123456789abcdef0123456789abcd\r\n".repeat(1 << 20);
+    let mail = big_mail();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (gone, wait) = std::sync::mpsc::channel::<()>();

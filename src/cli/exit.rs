@@ -2,9 +2,9 @@
 
 use super::error::CliError;
 use super::global::Global;
-use super::note;
 use crate::mta::exit::{Event, Exit};
 use crate::sys::exit_code::ExitCode;
+use crate::sys::log::{self, Program};
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,17 +39,20 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
                 _ = interrupt.recv() => {}
             }
         };
-        Exit::new(exit.deliver, config.entry.suffix, |event| note(words(event))).serve(&socket, stop).await;
+        log::log(Program::Exit, log::Event::Start);
+        let node = config.node.name;
+        Exit::new(exit.deliver, config.entry.suffix, |event| tell(event, &node)).serve(&socket, stop).await;
+        log::log(Program::Exit, log::Event::Stop);
         Ok(())
     })
 }
 
-/// One line for the log (fog-log(7)).
-const fn words(event: Event) -> &'static str {
-    match event {
-        Event::NodeUp => "link-up: node",
-        Event::NodeDown => "link-down: node",
-        Event::MtaUp => "mta-up",
-        Event::MtaDown => "mta-down: mail waits in the node",
-    }
+fn tell(event: Event, node: &str) {
+    let event = match event {
+        Event::NodeUp => log::Event::LinkUp { node },
+        Event::NodeDown => log::Event::LinkDown { node },
+        Event::MtaUp => log::Event::MtaUp,
+        Event::MtaDown => log::Event::MtaDown,
+    };
+    log::log(Program::Exit, event);
 }

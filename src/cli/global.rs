@@ -36,9 +36,6 @@ pub struct Global {
     /// Print nothing but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print more; twice for more still
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
     /// Colour what is printed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -129,7 +126,6 @@ pub(super) mod tests {
             set: set.iter().map(|&set| set.to_owned()).collect(),
             json: false,
             quiet: false,
-            verbose: 0,
             color: Color::Never,
         }
     }

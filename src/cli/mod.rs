@@ -155,9 +155,11 @@ fn grouped(command: &clap::Command) -> String {
     text
 }
 
-/// Tells the MTA, in the one line it looks at, to keep the mail and come again.
+/// Tells the MTA, in the one line it looks at, to keep the mail and come again. Without a line end: Postfix would log it
+/// as a blank.
 fn defer(line: &str) -> ExitCode {
-    let _ = writeln!(io::stdout(), "{line}");
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     ExitCode::TryAgain
 }
 

@@ -122,9 +122,22 @@ pub struct Exit {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Deliver {
     /// To an MTA, by SMTP.
-    Smtp(NodeAddress),
+    Smtp(Place),
+    /// To an MTA or a mail store, by LMTP.
+    Lmtp(Place),
+    /// To an MTA's sendmail program.
+    Sendmail(PathBuf),
     /// Into a Maildir.
     Maildir(PathBuf),
+}
+
+/// Where an MTA listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On a port.
+    Tcp(NodeAddress),
+    /// On a socket of this machine.
+    Unix(PathBuf),
 }
 
 /// A name and an address.
@@ -210,6 +223,7 @@ const SIZE: &str = "a number of bytes such as 500K, 2M or 1G";
 const HOST_NAME: &str = "a host name in lower case";
 const NAME: &str = "1 to 32 of a-z, 0-9 and -";
 const PATH: &str = "a path";
+const DELIVER: &str = "smtp:HOST:PORT, smtp:unix:PATH, lmtp:..., sendmail:PATH or maildir:PATH";
 
 fn node(settings: &Settings, base: &Path) -> Result<Node, ConfigError> {
     let name = |text: &str| is_name(text).then(|| text.to_owned());
@@ -243,7 +257,7 @@ fn entry(settings: &Settings) -> Result<Entry, ConfigError> {
 fn exit(settings: &Settings, base: &Path) -> Result<Exit, ConfigError> {
     let from: From = settings.required("exit.from", "ADDRESS, or NAME <ADDRESS>", parse_from)?;
     let envelope = |text: &str| if text == "<>" { Some(None) } else { Address::parse(text).ok().map(Some) };
-    let deliver = settings.required("exit.deliver", "smtp:HOST:PORT or maildir:PATH", |text| deliver(text, base))?;
+    let deliver = settings.required("exit.deliver", DELIVER, |text| deliver(text, base))?;
     let own = Some(from.address.clone());
     Ok(Exit {
         deliver,
@@ -310,10 +324,22 @@ fn path_under(base: &Path) -> impl Fn(&str) -> Option<PathBuf> {
 }
 
 fn deliver(text: &str, base: &Path) -> Option<Deliver> {
-    if let Some(address) = text.strip_prefix("smtp:") {
-        return NodeAddress::parse(address).ok().map(Deliver::Smtp);
+    if text == "sendmail" {
+        return Some(Deliver::Sendmail("/usr/sbin/sendmail".into()));
     }
-    path_under(base)(text.strip_prefix("maildir:")?).map(Deliver::Maildir)
+    let (how, to) = text.split_once(':')?;
+    let path = path_under(base);
+    let place = |to: &str| match to.strip_prefix("unix:") {
+        Some(socket) => path(socket).map(Place::Unix),
+        None => NodeAddress::parse(to).ok().map(Place::Tcp),
+    };
+    match how {
+        "smtp" => place(to).map(Deliver::Smtp),
+        "lmtp" => place(to).map(Deliver::Lmtp),
+        "sendmail" => path(to).map(Deliver::Sendmail),
+        "maildir" => path(to).map(Deliver::Maildir),
+        _ => None,
+    }
 }
 
 fn parse_from(text: &str) -> Option<From> {
@@ -375,11 +401,36 @@ mod tests {
         assert_eq!((config.node.contact.as_deref(), config.node.family.as_deref()), (Some("me"), Some("us")));
         assert_eq!(config.entry, Entry { suffix: "anon".into(), max_size: Some(1 << 20) });
         let exit = config.exit.unwrap();
-        assert_eq!(exit.deliver, Deliver::Smtp(NodeAddress::parse("127.0.0.1:10027").unwrap()));
+        assert_eq!(exit.deliver, Deliver::Smtp(Place::Tcp(NodeAddress::parse("127.0.0.1:10027").unwrap())));
         assert_eq!(exit.from.name, "Some Body");
         assert_eq!((exit.envelope_from, exit.max_size), (None, Some(500)));
         assert_eq!(exit.domains, Domains::Only(vec!["a.example".into(), "x.example".into()]));
         assert_eq!(config.spool, Spool { path: "/spool".into(), max: 2 << 30 });
+    }
+
+    #[test]
+    fn mail_goes_out_in_one_of_four_ways() {
+        let tcp = |text: &str| Place::Tcp(NodeAddress::parse(text).unwrap());
+        let base = Path::new("/etc/fog");
+        for (text, want) in [
+            ("smtp:mx.example.org:25", Some(Deliver::Smtp(tcp("mx.example.org:25")))),
+            ("smtp:unix:/run/mta", Some(Deliver::Smtp(Place::Unix("/run/mta".into())))),
+            ("lmtp:[::1]:24", Some(Deliver::Lmtp(tcp("[::1]:24")))),
+            ("lmtp:unix:lmtp.sock", Some(Deliver::Lmtp(Place::Unix("/etc/fog/lmtp.sock".into())))),
+            ("sendmail", Some(Deliver::Sendmail("/usr/sbin/sendmail".into()))),
+            ("sendmail:/opt/mta/sendmail", Some(Deliver::Sendmail("/opt/mta/sendmail".into()))),
+            ("maildir:mail", Some(Deliver::Maildir("/etc/fog/mail".into()))),
+            ("smtp", None),
+            ("smtp:", None),
+            ("smtp:unix:", None),
+            ("lmtp:", None),
+            ("lmtp:localhost", None),
+            ("unix:/run/mta", None),
+            ("sendmail:", None),
+            ("uucp:host", None),
+        ] {
+            assert_eq!(deliver(text, base), want, "{text}");
+        }
     }
 
     #[test]

@@ -3,25 +3,20 @@
 
 use crate::config;
 use crate::delivery::{Deliver, Disposition, Outcome, PREFIX_LEN};
-use crate::mta::maildir;
+use crate::mta::hand_over::{Patience, hand_over};
 use crate::mta::pipe::MAX_MAIL;
-use crate::mta::smtp::{self, Envelope, Limits};
-use crate::sys::clock;
+use crate::mta::smtp::Envelope;
 use crate::wire::Malformed;
-use rand_core::Rng;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::net::UnixStream;
+use tokio::time::sleep;
 
 /// The first and the longest pause before the node is looked for again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
-/// How long the local MTA may take to take a connection.
-const CONNECT: Duration = Duration::from_secs(30);
 
 /// What the operator is told, each only when it changes. Says nothing of any mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +25,9 @@ pub enum Event {
     NodeUp,
     /// The node can't be reached.
     NodeDown,
-    /// The local MTA takes connections.
+    /// The local MTA takes connections, its program can be started, or the Maildir can be written.
     MtaUp,
-    /// The local MTA can't be reached, or the Maildir can't be written: mail waits in the node.
+    /// It doesn't, or it can't: mail waits in the node.
     MtaDown,
 }
 
@@ -96,23 +91,10 @@ impl<R: FnMut(Event)> Exit<R> {
         if request.recipient.is_within(&self.suffix) {
             return Disposition::Permanent;
         }
-        match self.target.clone() {
-            config::Deliver::Maildir(dir) => {
-                let mut unique = [0; 16];
-                clock::rng().fill_bytes(&mut unique);
-                let written = maildir::deliver(&dir, unique, &request.mail).is_ok();
-                self.mta_is(written);
-                if written { Disposition::Delivered } else { Disposition::Temporary }
-            }
-            config::Deliver::Smtp(mta) => {
-                let connected = connect(mta.host(), mta.port()).await;
-                self.mta_is(connected.is_ok());
-                let Ok((stream, us)) = connected else { return Disposition::Temporary };
-                let envelope =
-                    Envelope { from: request.envelope_from.as_ref(), to: &request.recipient, mail: &request.mail };
-                smtp::deliver(stream, &literal(us), envelope, &Limits::default()).await
-            }
-        }
+        let envelope = Envelope { from: request.envelope_from.as_ref(), to: &request.recipient, mail: &request.mail };
+        let handed = hand_over(&self.target, envelope, &Patience::default()).await;
+        self.mta_is(handed.is_ok());
+        handed.unwrap_or(Disposition::Temporary)
     }
 
     fn node_is(&mut self, up: bool) {
@@ -134,20 +116,6 @@ async fn read(node: &mut UnixStream) -> Result<Deliver, Ended> {
     let mut body = vec![0; Deliver::body_len(prefix, MAX_MAIL)?];
     node.read_exact(&mut body).await?;
     Ok(Deliver::decode(&body, MAX_MAIL)?)
-}
-
-async fn connect(host: &str, port: u16) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = timeout(CONNECT, TcpStream::connect((host, port))).await??;
-    let us = stream.local_addr()?;
-    Ok((stream, us))
-}
-
-/// Who we say we are: our end of the connection, since a name would be the host's.
-fn literal(us: SocketAddr) -> String {
-    match us {
-        SocketAddr::V4(us) => format!("[{}]", us.ip()),
-        SocketAddr::V6(us) => format!("[IPv6:{}]", us.ip()),
-    }
 }
 
 #[cfg(test)]
@@ -228,7 +196,8 @@ mod tests {
     fn without_an_mta_the_mail_stays_with_the_node() {
         // A port that was free a moment ago, and whose listener is gone.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let target = config::Deliver::Smtp(NodeAddress::parse(&format!("127.0.0.1:{port}")).unwrap());
+        let place = config::Place::Tcp(NodeAddress::parse(&format!("127.0.0.1:{port}")).unwrap());
+        let target = config::Deliver::Smtp(place);
         let events = beside(target, |listener| async move {
             let (mut node, _) = listener.accept().await.unwrap();
             for id in 1..3 {
@@ -237,12 +206,5 @@ mod tests {
             }
         });
         assert_eq!(events, [Event::NodeUp, Event::MtaDown]);
-    }
-
-    #[test]
-    fn we_call_ourselves_by_our_end_of_the_connection() {
-        for (us, want) in [("127.0.0.1:99", "[127.0.0.1]"), ("[::1]:99", "[IPv6:::1]")] {
-            assert_eq!(literal(us.parse().unwrap()), want);
-        }
     }
 }

@@ -30,6 +30,12 @@ pub fn deliver(dir: &Path, unique: [u8; 16], mail: &[u8]) -> io::Result<PathBuf>
 
 fn write(path: &Path, mail: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
+    file.write_all(&with_line_feeds(mail))?;
+    file.sync_all()
+}
+
+/// `mail` with LF for CRLF, as files and programs of this system want it.
+pub(super) fn with_line_feeds(mail: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(mail.len());
     for line in mail.split_inclusive(|&b| b == b'\n') {
         match line.strip_suffix(b"\r\n") {
@@ -40,8 +46,7 @@ fn write(path: &Path, mail: &[u8]) -> io::Result<()> {
             None => text.extend_from_slice(line),
         }
     }
-    file.write_all(&text)?;
-    file.sync_all()
+    text
 }
 
 #[cfg(test)]

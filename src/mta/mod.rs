@@ -1,8 +1,11 @@
-//! The MTA's side: the pipe that takes mail in, the client that hands it out.
+//! The MTA's side: what takes mail in from it, and what hands mail out to it.
 
+mod dialogue;
 pub mod exit;
+pub mod hand_over;
 pub mod maildir;
 pub mod pipe;
 pub mod reply;
+mod sendmail;
 pub mod smtp;
 pub mod submit;
