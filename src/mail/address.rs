@@ -102,6 +102,14 @@ impl Address {
         let domain = self.domain.strip_suffix(&suffix)?.strip_suffix('.')?;
         Some(Self { local: self.local.clone(), domain: parse_domain(domain).ok()? })
     }
+
+    /// The address under `suffix`: itself if it lies there, else with `suffix` behind its domain.
+    ///
+    /// # Errors
+    /// It would be too long.
+    pub fn put_under(&self, suffix: &str) -> Result<Self, AddressError> {
+        if self.under_suffix(suffix).is_some() { Ok(self.clone()) } else { Self::parse(&format!("{self}.{suffix}")) }
+    }
 }
 
 /// Whether `domain` is `parent` or one of its subdomains; both may be in any case and have a trailing dot.

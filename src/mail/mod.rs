@@ -1,11 +1,15 @@
 //! RFC 5322 mail: addresses, and the two cleanings that take the sender out of it.
 //!
 //! [`sanitize`] cleans a mail at the entry and again at the exit; [`preview`] shows a person what will arrive and
-//! warns of what cleaning can't take out. Beneath them, a mail is sliced by `source`, its header fields are read and
+//! warns of what cleaning can't take out; [`hidden`] finds recipients in a header, and [`news`] makes one of a newsgroup.
+//! Beneath them, a mail is sliced by `source`, its header fields are read and
 //! written by `header`, and its MIME tree is rebuilt by `parts`; nothing of the old mail passes through raw but what
 //! a signature or encryption covers.
 
 pub mod address;
+pub mod edit;
+pub mod hidden;
+pub mod news;
 pub mod preview;
 pub mod sanitize;
 

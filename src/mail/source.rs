@@ -14,6 +14,8 @@ const MAX_HEADER: usize = 256 * 1024;
 pub(super) struct Field<'x> {
     pub(super) name: &'x [u8],
     pub(super) value: &'x [u8],
+    /// Name, colon, value and the last line's end.
+    pub(super) whole: &'x [u8],
 }
 
 /// A header and what follows it.
@@ -134,8 +136,9 @@ fn field(bytes: &[u8]) -> Option<(Field<'_>, &[u8])> {
     while matches!(rest.first(), Some(b' ' | b'\t')) {
         rest = Line::first(rest).rest;
     }
-    let value = bytes.get(colon + 1..bytes.len() - rest.len())?;
-    Some((Field { name, value: without_line_end(value) }, rest))
+    let (whole, _) = bytes.split_at_checked(bytes.len() - rest.len())?;
+    let value = whole.get(colon + 1..)?;
+    Some((Field { name, value: without_line_end(value), whole }, rest))
 }
 
 /// The parts between the delimiter lines of `boundary`, each without the line end that belongs to its delimiter.

@@ -1,5 +1,6 @@
 //! The MTA's side: what takes mail in from it, and what hands mail out to it.
 
+pub mod bsmtp;
 mod dialogue;
 pub mod exit;
 pub mod hand_over;
