@@ -16,7 +16,7 @@ use fog::message::shards::{self, SHARD_LEN, Shape, Shard};
 use fog::message::{self, Message, Payload};
 use fog::sphinx::{self, Hop, Last, Packet, Randomness};
 use fog::store::{MemoryDisk, SLOT_LEN, Store};
-use fog::submit::{Outcome, Reason, Request, Source};
+use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -32,8 +32,12 @@ struct Nodes {
 
 impl Nodes {
     fn new(change: impl Fn(&mut Setup)) -> Self {
+        Self::sending_every(Duration::from_secs(1), change)
+    }
+
+    fn sending_every(send_every: Duration, change: impl Fn(&mut Setup)) -> Self {
         let mut rng = StdRng::seed_from_u64(5);
-        let params = Params { tick: Duration::from_secs(1), send_every: Duration::from_secs(1), ..Params::default() };
+        let params = Params { tick: Duration::from_secs(1), send_every, ..Params::default() };
         let (members, document) = bare_network(5, params, &mut rng);
         let ids = members.iter().map(|(setup, _)| setup.me).collect();
         let open = |(mut setup, disk): (Setup, MemoryDisk)| {
@@ -49,8 +53,12 @@ impl Nodes {
 
     /// What node 1 answers to a mail for `to`.
     fn submit(&mut self, now: Time, to: &str, mail: &[u8]) -> Outcome {
+        self.wish(now, to, mail, Wish::default())
+    }
+
+    fn wish(&mut self, now: Time, to: &str, mail: &[u8], wish: Wish) -> Outcome {
         let recipients = vec![Address::parse(to).unwrap()];
-        let request = Request { source: Source::Mta, dedup: None, sender: None, recipients, mail: mail.to_vec() };
+        let request = Request { source: Source::Mta, dedup: None, sender: None, wish, recipients, mail: mail.to_vec() };
         match self.handle(1, now, Input::Submit { token: Token(1), request }).as_slice() {
             [Output::Reply { reply, .. }, ..] => reply.outcomes[0],
             other => panic!("{other:?}"),
@@ -352,4 +360,74 @@ fn a_mail_that_no_exit_could_take_once_it_is_clean_is_refused_at_the_door() {
     assert_eq!(nodes.submit(START, "a@example.com.fog", &mail), Outcome::Permanent(Reason::MailTooBig));
     assert_eq!(nodes.submit(START, "a@example.com", MAIL), Outcome::Permanent(Reason::NotFog));
     assert_eq!(nodes.submit(START, "a@example.com.fog.fog", MAIL), Outcome::Permanent(Reason::NoExit));
+}
+
+/// Names of nodes, by number; 9 is any.
+fn chain(hops: &[usize]) -> Wish {
+    let name = |n: &usize| (*n != 9).then(|| format!("node-{n}"));
+    Wish { chain: hops.iter().map(name).collect(), ..Wish::default() }
+}
+
+#[test]
+fn a_chain_that_cannot_be_is_refused_with_its_reason() {
+    for (hops, to, reason) in [
+        (&[9, 9, 7][..], "a@example.com.fog", Reason::ChainUnknown),
+        (&[7, 9, 0], "a@example.com.fog", Reason::ChainUnknown),
+        (&[9, 0], "a@example.com.fog", Reason::ChainLength),
+        (&[9, 9, 9, 0], "a@example.com.fog", Reason::ChainLength),
+        (&[0], "a@example.com.fog", Reason::ChainLength),
+        (&[9, 9, 2], "a@example.com.fog", Reason::ChainImpossible),
+        (&[1, 9, 0], "a@example.com.fog", Reason::ChainImpossible),
+        (&[0, 9, 0], "a@example.com.fog", Reason::ChainImpossible),
+        (&[2, 2, 9], "a@example.com.fog", Reason::ChainImpossible),
+        (&[9, 9, 3], "a@example.org.fog", Reason::ChainExit),
+        (&[9, 9, 0], "a@news.fog", Reason::NoExit),
+    ] {
+        let outcome = Nodes::new(|_| {}).wish(START, to, MAIL, chain(hops));
+        assert_eq!(outcome, Outcome::Permanent(reason), "{hops:?} to {to}");
+    }
+    for hops in [&[9, 9, 9][..], &[2, 4, 0], &[9, 0, 3], &[]] {
+        let outcome = Nodes::new(|_| {}).wish(START, "a@example.com.fog", MAIL, chain(hops));
+        assert!(matches!(outcome, Outcome::Accepted(_)), "{hops:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn every_packet_of_every_copy_goes_along_the_chain() {
+    let mut nodes = Nodes::new(|_| {});
+    let wish = Wish { copies: 4, ..chain(&[2, 9, 3]) };
+    assert!(matches!(nodes.wish(START, "a@example.com.fog", MAIL, wish), Outcome::Accepted(_)));
+    let mut packets = 0;
+    let mut now = START;
+    for _ in 0..600 {
+        now = now.plus(Duration::from_secs(1));
+        for id in nodes.ids.clone() {
+            for output in nodes.handle(1, now, Input::LinkUp(id)) {
+                if let Output::Send { to, .. } = output {
+                    assert_eq!(to, nodes.ids[2]);
+                    packets += 1;
+                }
+            }
+        }
+    }
+    // A small mail is one piece and a spare one.
+    assert_eq!(packets, 8);
+}
+
+#[test]
+fn copies_that_would_take_half_an_epoch_to_leave_are_refused() {
+    let mut nodes = Nodes::sending_every(Duration::from_mins(5), |_| {});
+    let mut noise = 1_u32;
+    let mut mail = b"From: a@b.example\r\nSubject: x\r\n\r\n".to_vec();
+    while mail.len() < 700_000 {
+        for _ in 0..70 {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            mail.push(b'0' + noise.to_be_bytes()[0] % 64);
+        }
+        mail.extend_from_slice(b"\r\n");
+    }
+    let wish = |copies| Wish { copies, ..Wish::default() };
+    let refused = Outcome::Permanent(Reason::TooManyCopies);
+    assert_eq!(nodes.wish(START, "a@example.com.fog", &mail, wish(10)), refused);
+    assert!(matches!(nodes.wish(START, "a@example.com.fog", &mail, wish(2)), Outcome::Accepted(_)));
 }

@@ -13,7 +13,7 @@ use fog::link::frame::{Answer, Hello, PATTERN, PROLOGUE, prefix};
 use fog::node::session::{self, Cut};
 use fog::sphinx::Packet;
 use fog::sphinx::geometry::PACKET_LEN;
-use fog::submit::{Outcome, Reply, Request, Source};
+use fog::submit::{Outcome, Reply, Request, Source, Wish};
 use fog::sys::clock;
 use fog::sys::key_file::NodeKey;
 use network::Network;
@@ -162,7 +162,14 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 fn request(mail: &[u8]) -> Vec<u8> {
     let recipients = vec![fog::mail::Address::parse("alice@example.com.fog").unwrap()];
-    let request = Request { source: Source::Person, dedup: None, sender: None, recipients, mail: mail.into() };
+    let request = Request {
+        source: Source::Person,
+        dedup: None,
+        sender: None,
+        recipients,
+        wish: Wish::default(),
+        mail: mail.into(),
+    };
     request.encode().unwrap()
 }
 

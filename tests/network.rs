@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "the engine test uses the rest")]
 mod world;
 
+use fog::submit::Wish;
 use world::{Faults, Plan, World};
 
 fn seeds() -> u64 {
@@ -40,6 +41,19 @@ fn mails_cross_exactly_once_whatever_breaks() {
         let world = run(Plan { nodes: 50, mails: 120, faults, ..Plan::new(100 + seed) });
         assert!(world.counts(|counts| counts.replayed) > 0, "seed {seed}: no packet came twice: the faults don't bite");
     }
+}
+
+#[test]
+fn a_mail_sent_in_copies_arrives_once() {
+    let packets = |copies| {
+        let wish = Wish { copies, ..Wish::default() };
+        let mut world = run(Plan { nodes: 8, mails: 10, wish, ..Plan::new(5) });
+        assert_eq!(world.counts(|counts| counts.assembled), 10);
+        let pooled = world.counts(|counts| counts.pooled);
+        assert_eq!(world.rows_left(), 0);
+        pooled
+    };
+    assert_eq!(packets(3), 3 * packets(1), "each copy goes all the way");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use fog::node::{self, trouble::Trouble};
 use fog::secret::Secret;
 use fog::sphinx::xwing::MixKey;
 use fog::store::Store;
-use fog::submit::{Outcome, Reply, Request, Source};
+use fog::submit::{Outcome, Reply, Request, Source, Wish};
 use fog::sys::exit_code::ExitCode;
 use fog::sys::key_file::NodeKey;
 use fog::sys::{clock, file};
@@ -158,6 +158,7 @@ fn hand_in(home: &Path, mail: &[u8]) -> Reply {
         source: Source::Person,
         dedup: None,
         sender: Some(Address::parse("carol@home.example").unwrap()),
+        wish: Wish::default(),
         recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
         mail: mail.into(),
     };

@@ -2,95 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
-use fog::id::MessageId;
-use fog::submit::{Outcome, PREFIX_LEN, Reason, Reply, Request, Source};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::thread::{self, JoinHandle};
+#[path = "common/submit.rs"]
+mod submit;
 
-const FOG: &str = env!("CARGO_BIN_EXE_fog");
-const MAX_MAIL: usize = 1 << 24;
-const ACCEPTED: Outcome = Outcome::Accepted(MessageId([7; 16]));
+use fog::submit::{Outcome, Reason, Reply, Source, Wish};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use submit::{FOG, Node, accepting, code, deferred_line, fog, no_socket, read_request, text};
+
 const MAIL: &[u8] = b"To: alice@example.com.fog\nSubject: canary\n\nbody\n";
 const PIPED: &[u8] = b"Return-Path: <sender@canary.example>\nX-Original-To: x@canary.example.fog\n\
     Delivered-To: alice@canary.example.fog\nReceived: by mx\nSubject: canary\n\nbody\n";
-
-/// `fog` with these arguments and this on its standard input.
-fn fog(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(FOG)
-        .args(args)
-        .env("FOG_CONFIG", "/nonexistent/fog.toml")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // A fog that doesn't read its input closes the pipe: no error here.
-    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("fog was not killed by a signal")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// A node that answers one request with `reply` (or just goes away), and tells what it was asked.
-struct Node {
-    dir: tempfile::TempDir,
-    heard: JoinHandle<Option<Request>>,
-}
-
-impl Node {
-    fn start(reply: Option<Reply>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(dir.path().join("submit.sock")).unwrap();
-        let heard = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let request = read_request(&mut stream);
-            if let Some(reply) = reply {
-                let _ = stream.write_all(&reply.encode().unwrap());
-            }
-            request
-        });
-        Self { dir, heard }
-    }
-
-    fn socket(&self) -> String {
-        self.dir.path().join("submit.sock").to_str().unwrap().to_owned()
-    }
-
-    fn heard(self) -> Request {
-        self.heard.join().unwrap().expect("a whole request")
-    }
-}
-
-fn read_request(stream: &mut UnixStream) -> Option<Request> {
-    let mut prefix = [0; PREFIX_LEN];
-    stream.read_exact(&mut prefix).ok()?;
-    let mut body = vec![0; Request::body_len(prefix, MAX_MAIL).unwrap()];
-    stream.read_exact(&mut body).ok()?;
-    Some(Request::decode(&body, MAX_MAIL).unwrap())
-}
-
-fn accepting(n: usize) -> Option<Reply> {
-    Some(Reply { outcomes: vec![ACCEPTED; n] })
-}
-
-fn no_socket() -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("submit.sock").to_str().unwrap().to_owned();
-    (dir, socket)
-}
 
 #[test]
 fn fog_alone_says_what_it_is_and_how_to_begin() {
@@ -123,6 +47,8 @@ fn a_wrong_command_line_ends_with_64_and_says_what_to_type() {
         (&["send", "--frob"], "--frob", "fog send --help"),
         (&["send", "--queue-id", "x"], "--mta", "fog send --help"),
         (&["send", "-ox", "-t", "a@x"], "[possible values: i]", "fog send --help"),
+        (&["send", "-n", "0", "-t", "a@x"], "1..=10", "fog send --help"),
+        (&["send", "-n", "11", "-t", "a@x"], "1..=10", "fog send --help"),
     ] {
         let output = fog(args, MAIL);
         let stderr = text(&output.stderr);
@@ -173,6 +99,46 @@ fn a_sender_and_json_are_passed_on() {
 }
 
 #[test]
+fn a_wish_for_the_way_goes_to_the_node() {
+    let node = Node::start(accepting(1));
+    let args = ["send", "-q", "--socket", &node.socket(), "-l", "*, dries,kvara", "-n", "3", "-t", "bob@x.org"];
+    assert_eq!(code(&fog(&args, MAIL)), 0);
+    let chain = vec![None, Some("dries".to_owned()), Some("kvara".to_owned())];
+    assert_eq!(node.heard().wish, Wish { chain, copies: 3 });
+}
+
+#[test]
+fn a_group_is_a_recipient_and_a_subject_takes_the_place_of_the_mails() {
+    let node = Node::start(accepting(2));
+    let args = ["send", "-q", "--socket", &node.socket(), "-g", "alt.test", "-g", "misc.test", "-s", "caf\u{e9}"];
+    let output = fog(&args, MAIL);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let request = node.heard();
+    let to: Vec<_> = request.recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(to, ["alt.test@news.fog", "misc.test@news.fog"]);
+    let mail = text(&request.mail);
+    assert!(mail.starts_with("Subject: =?utf-8?") && !mail.contains("canary"), "{mail}");
+    assert!(mail.ends_with("To: alice@example.com.fog\n\nbody\n"), "{mail}");
+    // A text without a header begins with an empty line.
+    let output = fog(&["send", "-q", "--dry-run", "-s", "new", "bob@example.com"], b"\ntext\n");
+    assert!(text(&output.stdout).contains("\r\nSubject: new\r\n") && text(&output.stdout).ends_with("text\r\n"));
+}
+
+#[test]
+fn recipients_hidden_in_the_header_are_found_and_taken_out() {
+    let hidden =
+        b"To: anon@fog.invalid\nAnon-To: B <bob@x.org>, carl@x.org.fog\nSubject: s\nAnon-Post-To: alt.test\n\nbody\n";
+    let node = Node::start(accepting(3));
+    let output = fog(&["send", "-v", "-t", "--socket", &node.socket()], hidden);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr).matches("is on its way").count(), 3, "{}", text(&output.stderr));
+    let request = node.heard();
+    let to: Vec<_> = request.recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(to, ["bob@x.org.fog", "carl@x.org.fog", "alt.test@news.fog"]);
+    assert_eq!(text(&request.mail), "To: anon@fog.invalid\nSubject: s\n\nbody\n");
+}
+
+#[test]
 fn a_persons_mistake_is_told_with_its_code_and_nothing_is_sent() {
     let (_dir, socket) = no_socket();
     let header = |to: &str| format!("To: {to}\n\nbody\n").into_bytes();
@@ -184,6 +150,15 @@ fn a_persons_mistake_is_told_with_its_code_and_nothing_is_sent() {
         (&[], MAIL.to_vec(), 67, "there is no recipient on the command line"),
         (&["-t"], header("a@x.fog, b@x.org"), 67, "a recipient in the header is not under .fog"),
         (&["-t", "bob@x.org", "-f", "me"], MAIL.to_vec(), 67, "an address looks like local@domain"),
+        (&["-t"], header("anon@fog.invalid"), 67, "the mail names no recipient in Anon-To"),
+        (&["-t"], header("a@x.fog\nAnon-To: bob"), 67, "a recipient in Anon-To is no mail address"),
+        (&["-t"], header("a@x.fog\nAnon-Post-To: a b"), 67, "a group in Anon-Post-To is no newsgroup"),
+        (&["-g", "alt test"], MAIL.to_vec(), 67, "a newsgroup is named by"),
+        (&["-l", "*,Kvara", "-t"], MAIL.to_vec(), 64, "a chain is the names of nodes"),
+        (&["-l", "", "-t"], MAIL.to_vec(), 64, "a chain is the names of nodes"),
+        (&["-l", "*,*,*,*,*,*", "-t"], MAIL.to_vec(), 64, "a chain is the names of nodes"),
+        (&["-s", "a\nBcc: b", "-t"], MAIL.to_vec(), 64, "a subject is one line"),
+        (&["-s", "a", "bob@x.org"], b"no header\n".to_vec(), 65, "a line of the header is no header field"),
         (&["-t", "bob@x.org"], Vec::new(), 66, "there is no mail on standard input"),
         (&["-t", "bob@x.org"], vec![b'x'; (64 << 20) + 1], 65, "the mail is bigger than 64 MiB"),
         (&["-t", "bob@x.org"], MAIL.to_vec(), 69, "the node isn't running"),
@@ -212,6 +187,11 @@ fn what_the_node_refuses_is_told_with_its_reason() {
         (Outcome::Permanent(Reason::NoExit), 67),
         (Outcome::Permanent(Reason::MailTooBig), 65),
         (Outcome::Permanent(Reason::NotAMail), 65),
+        (Outcome::Permanent(Reason::TooManyCopies), 65),
+        (Outcome::Permanent(Reason::ChainExit), 67),
+        (Outcome::Permanent(Reason::ChainUnknown), 64),
+        (Outcome::Permanent(Reason::ChainLength), 64),
+        (Outcome::Permanent(Reason::ChainImpossible), 64),
         (Outcome::Temporary(Reason::SpoolFull), 75),
         (Outcome::Temporary(Reason::MailTooBig), 75),
     ] {
@@ -229,24 +209,6 @@ fn what_the_node_refuses_is_told_with_its_reason() {
     assert!(text(&output.stderr).contains("it may have the mail or not"), "{}", text(&output.stderr));
 }
 
-/// An MTA's run: 0 and silence, or 75 and one line that starts with a status and holds nothing of the mail.
-fn deferred_line(args: &[&str], input: &[u8]) -> Option<String> {
-    let output = fog(args, input);
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(stderr.is_empty(), "{args:?} on standard error: {stderr}");
-    if code(&output) == 0 {
-        assert_eq!(stdout, "", "a silent success");
-        return None;
-    }
-    assert_eq!(code(&output), 75, "{args:?}: {stdout}");
-    let line = stdout;
-    assert!(line.starts_with("4.") && line.contains(" fog: ") && !line.contains('\n'), "{stdout}");
-    for secret in ["canary", "alice", "sender", "4jXqueue", "@"] {
-        assert!(!line.contains(secret), "{line}");
-    }
-    Some(line.to_owned())
-}
-
 fn mta_args(socket: &str) -> Vec<&str> {
     vec!["send", "--mta", "--queue-id", "4jXqueue", "--socket", socket]
 }
@@ -261,6 +223,28 @@ fn a_mail_from_the_pipe_is_handed_in_silently_under_its_queue_id() {
     assert_eq!(request.sender.unwrap().to_string(), "sender@canary.example");
     assert_eq!(request.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(), ["alice@canary.example.fog"]);
     assert_eq!(request.mail, b"Received: by mx\nSubject: canary\n\nbody\n");
+}
+
+#[test]
+fn a_piped_mail_to_the_door_goes_to_those_in_its_header() {
+    let front = "Return-Path: <>\nX-Original-To: anon@fog.invalid\nDelivered-To: anon@fog.invalid\n";
+    let node = Node::start(accepting(2));
+    let mail = format!("{front}Anon-To: bob@canary.example,\n alice@canary.example.fog\nSubject: canary\n\nbody\n");
+    assert_eq!(deferred_line(&mta_args(&node.socket()), mail.as_bytes()), None);
+    let request = node.heard();
+    let to: Vec<_> = request.recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(to, ["bob@canary.example.fog", "alice@canary.example.fog"]);
+    assert_eq!(text(&request.mail), "Subject: canary\n\nbody\n");
+    let (_dir, socket) = no_socket();
+    for (fields, want) in [
+        ("Subject: canary\n", "4.1.3 fog: the mail names no recipient in Anon-To or Anon-Post-To"),
+        ("Anon-To: alice@canary.example, canary\n", "4.1.3 fog: a recipient in Anon-To is no mail address"),
+        ("Anon-Post-To: can ary\n", "4.1.3 fog: a group in Anon-Post-To is no newsgroup"),
+        ("canary\n", "4.6.0 fog: this is no mail"),
+    ] {
+        let line = deferred_line(&mta_args(&socket), format!("{front}{fields}\nbody\n").as_bytes()).unwrap();
+        assert!(line.starts_with(want), "{line}");
+    }
 }
 
 #[test]

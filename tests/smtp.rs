@@ -4,7 +4,9 @@
 
 use fog::delivery::Disposition::{self, Delivered, Permanent, Temporary};
 use fog::mail::address::Address;
+use fog::mail::sanitize::{self, EntryRules, ExitRules};
 use fog::mta::smtp::{self, Envelope, Hello, Limits, Protocol};
+use fog::time::Time;
 use proptest::prelude::*;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -309,5 +311,127 @@ proptest! {
         let lines = lines.split_inclusive(|&b| b == b'\n').map(|line| line.strip_prefix(b".").unwrap_or(line));
         let end: &[u8] = if mail.is_empty() || mail.ends_with(b"\r\n") { b"" } else { b"\r\n" };
         prop_assert_eq!(lines.collect::<Vec<_>>().concat(), [mail.as_slice(), end].concat());
+    }
+}
+
+/// What an MTA takes for the end of a line, longest first.
+const READERS: [(&str, &[&[u8]]); 4] = [
+    ("RFC 5321", &[b"\r\n"]),
+    ("one that takes a bare LF", &[b"\r\n", b"\n"]),
+    ("one that takes a bare CR", &[b"\r\n", b"\r"]),
+    ("one that takes anything", &[b"\r\r\n", b"\r\n", b"\n", b"\r", b"\0"]),
+];
+
+/// The mails that such a reader finds in what follows DATA, dots taken off, every line ended by CRLF; and what is behind
+/// the last of them.
+fn mails_read(wire: &[u8], ends: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut mails, mut mail, mut line) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = wire;
+    while let Some(&byte) = rest.first() {
+        let Some(end) = ends.iter().find(|end| rest.starts_with(end)) else {
+            line.push(byte);
+            rest = &rest[1..];
+            continue;
+        };
+        rest = &rest[end.len()..];
+        if line == b"." {
+            mails.push(std::mem::take(&mut mail));
+        } else {
+            mail.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+            mail.extend_from_slice(b"\r\n");
+        }
+        line.clear();
+    }
+    (mails, [mail, line].concat())
+}
+
+fn soup() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b".",
+        b"..",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\r\n.",
+        b"a",
+        b"\0",
+        b"\xe9",
+        b"\r\r\n.\r\n",
+        b"\n.\n",
+        b"\r.\r",
+        b"\n.\r\n",
+        b"\r\n.\n",
+        b"\r\n.\r",
+        b"\r\n.\r\n",
+        b"MAIL FROM:<evil@x.org>\r\n",
+        b"RCPT TO:<victim@x.org>\r\n",
+        b"DATA\r\n",
+        b"=0D=0A.=0D=0A",
+        b"=\r\n",
+        b"--b\r\n",
+        b"--b--\r\n",
+        b"\r\n\r\n",
+    ];
+    prop::collection::vec(prop::sample::select(pieces), 0..16).prop_map(|pieces| pieces.concat())
+}
+
+fn fronts() -> impl Strategy<Value = &'static [u8]> {
+    let fronts: Vec<&[u8]> = vec![
+        b"Subject: x\r\n\r\n",
+        b"Subject: x\n\n",
+        b"Subject: x\r\nContent-Type: text/plain; charset=latin1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+        b"Subject: x\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
+        b"Subject: x\r\nContent-Type: application/octet-stream\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n",
+        b"Content-Type: multipart/signed; boundary=b; protocol=\"application/pgp-signature\"\r\n\r\n--b\r\n\r\n",
+        b"Content-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\n",
+        b"Subject: ",
+    ];
+    prop::sample::select(fronts)
+}
+
+/// What an entry and then an exit make of a mail; none if either refuses it.
+fn cleaned(raw: &[u8]) -> Option<Vec<u8>> {
+    let recipient = Address::parse("alice@example.com").unwrap();
+    let entry = EntryRules {
+        recipient: &recipient,
+        message_id: [7; 16],
+        message_id_domain: "fog.invalid",
+        own_domains: &[],
+        seed: [1; 32],
+    };
+    let exit = ExitRules {
+        recipient: &recipient,
+        from: &recipient,
+        from_name: "Anonymous",
+        message_id_domain: "fog.invalid",
+        date: Time::from_secs(1_800_000_000),
+        seed: [2; 32],
+    };
+    sanitize::at_exit(&sanitize::at_entry(raw, &entry).ok()?, &exit).ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn whatever_soup_a_mail_is_every_reader_at_the_exit_sees_one_mail_and_all_of_it(
+        front in fronts(),
+        soup in soup(),
+    ) {
+        let raw = [front, &soup].concat();
+        // As it came, and as it leaves the network.
+        for mail in [Some(raw.clone()), cleaned(&raw)].into_iter().flatten() {
+            let Ok(wire) = smtp::stuff(&mail) else {
+                prop_assert_eq!(&mail, &raw, "a cleaned mail with a bare line end");
+                continue;
+            };
+            let whole = if mail.ends_with(b"\r\n") { mail.clone() } else { [mail.as_slice(), b"\r\n"].concat() };
+            for (reader, ends) in READERS {
+                let (mails, behind) = mails_read(&wire, ends);
+                prop_assert_eq!(mails.len(), 1, "{} reads {}", reader, wire.escape_ascii());
+                prop_assert!(behind.is_empty() && mails[0] == whole, "{} reads {}", reader, wire.escape_ascii());
+            }
+        }
     }
 }

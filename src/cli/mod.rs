@@ -70,7 +70,15 @@ fog: anonymous mail for the Postfix or Exim you already run
 /// Whether these arguments are an MTA's: everything must end with 0 or 75 then, a wrong command line included.
 #[must_use]
 pub fn is_for_mta(args: &[OsString]) -> bool {
-    args.iter().any(|arg| arg == "--mta" || arg.to_string_lossy().starts_with("--mta="))
+    has_flag(args, "--mta") || is_for_exim(args)
+}
+
+fn is_for_exim(args: &[OsString]) -> bool {
+    has_flag(args, "--bsmtp")
+}
+
+fn has_flag(args: &[OsString], flag: &str) -> bool {
+    args.iter().any(|arg| arg.to_string_lossy().split('=').next() == Some(flag))
 }
 
 /// Does what `args` (the program's name first) ask for, and says how the process ends. `parent` is who started it.
@@ -79,17 +87,17 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
     let cli = match parse(args) {
         Ok(cli) => cli,
         // Help on standard output would tell Postfix that the mail is sent.
-        Err(_) if for_mta => return defer("4.3.5 fog: wrong command line in master.cf"),
+        Err(_) if for_mta => return defer(&send::wrong_command_line(is_for_exim(args))),
         Err(error) => return refuse_arguments(args, &error, json),
     };
     let result = match &cli.verb {
         None => print(GREETING.as_bytes()),
-        Some(Verb::Send(args)) if args.mta => match send::run_for_mta(args, &cli.global, parent) {
+        Some(Verb::Send(args)) if args.mta || args.bsmtp => match send::run_for_mta(args, &cli.global, parent) {
             Ok(()) => return ExitCode::Ok,
             Err(line) => return defer(&line),
         },
-        // `--mta` stands behind `--`, or where it is a value: whoever wrote that is an MTA's pipe all the same.
-        Some(_) if for_mta => return defer("4.3.5 fog: wrong command line in master.cf"),
+        // `--mta` or `--bsmtp` stands behind `--`, or where it is a value: whoever wrote that is an MTA's pipe all the same.
+        Some(_) if for_mta => return defer(&send::wrong_command_line(is_for_exim(args))),
         Some(Verb::Demo(args)) => demo::run(args, &cli.global),
         Some(Verb::Node(args)) => node::run(args, &cli.global),
         Some(Verb::Init(args)) => init::run(args, &cli.global),
@@ -212,6 +220,9 @@ mod tests {
             ("fog send --mta --queue-id 4jX", true),
             ("fog send --frob --mta", true),
             ("fog --mta=yes", true),
+            ("fog send --bsmtp", true),
+            ("fog send -t --bsmtp=", true),
+            ("fog send --bsmtps", false),
             ("fog send --queue-id --mta", true),
             ("fog send -t a@example.com", false),
             ("fog send --mtaa", false),

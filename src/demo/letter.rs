@@ -2,7 +2,7 @@
 
 use crate::mail::Address;
 use crate::mta::submit::{SubmitError, submit};
-use crate::submit::{Outcome, Request, Source};
+use crate::submit::{Outcome, Request, Source, Wish};
 use mail_parser::MessageParser;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,9 @@ pub(super) fn others(count: usize) -> Vec<Vec<u8>> {
 
 /// Hands a letter in, as `fog send` does, and gives the id by which its node knows it.
 pub(super) fn hand_in(socket: &Path, to: &Address, mail: Vec<u8>) -> Result<String, String> {
-    let request = Request { source: Source::Person, dedup: None, sender: None, recipients: vec![to.clone()], mail };
+    let recipients = vec![to.clone()];
+    let request =
+        Request { source: Source::Person, dedup: None, sender: None, wish: Wish::default(), recipients, mail };
     match submit(socket, &request, || true) {
         Ok(outcomes) => match outcomes.first() {
             Some(Outcome::Accepted(id)) => Ok(id.to_string()),

@@ -1,15 +1,17 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
+use super::admit::{already_taken, clean, message_id, refusal};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
 use super::{Batch, Output, Token};
 use crate::directory::Document;
-use crate::id::{MessageId, NodeId, SetId};
+use crate::id::{NodeId, SetId};
 use crate::mail::address::Address;
-use crate::mail::sanitize::{self, EntryRules, Refused};
+
+use crate::message;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shard};
-use crate::message::{self, Message};
+use crate::mix::chain::{Chain, ChainError};
 use crate::mix::schedule::next_slot;
 use crate::mix::{delay, epoch, random, route};
 use crate::sphinx::geometry::PAYLOAD_LEN;
@@ -48,7 +50,7 @@ impl Mail {
     /// Slots it still needs.
     fn slots(&self) -> u32 {
         if self.waiting.is_empty() {
-            self.row.pieces.into()
+            u32::from(self.row.pieces) * u32::from(self.row.copies)
         } else {
             u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
         }
@@ -113,51 +115,56 @@ impl Entry {
             (None, Source::Person) => recipient.clone(),
             (None, Source::Mta) => return Ok(Outcome::refused(Reason::NotFog)),
         };
-        if let Some(reason) = refusal(batch, document, request, &target) {
-            return Ok(Outcome::refused(reason));
-        }
+        let chain = match (refusal(batch, document, request, &target), Chain::of(document, &request.wish.chain)) {
+            (Some(reason), _) => return Ok(Outcome::refused(reason)),
+            (None, Err(ChainError::Unknown)) => return Ok(Outcome::refused(Reason::ChainUnknown)),
+            (None, Err(ChainError::Length)) => return Ok(Outcome::refused(Reason::ChainLength)),
+            (None, Ok(chain)) => chain,
+        };
         let id = message_id(batch, request, &target);
         if already_taken(batch, request, id)? {
             return Ok(Outcome::Accepted(id));
         }
-        let packed = match clean(batch, document, request, &target, id) {
+        let packed = match clean(batch, document, request, &target, &chain, id) {
             Err(reason) => return Ok(Outcome::refused(reason)),
             Ok(packed) => packed,
         };
         let Some(pieces) = pieces(packed.len()) else { return Ok(Outcome::refused(Reason::MailTooBig)) };
-        if self.is_congested(document, pieces) {
+        let copies = request.wish.copies;
+        if copies > 1 && takes_too_long(document, u32::from(pieces) * u32::from(copies)) {
+            return Ok(Outcome::refused(Reason::TooManyCopies));
+        }
+        let row = Spooled { message: id, pieces, copies, chain, exit: None };
+        let mail = Mail { row, waiting: BTreeMap::new() };
+        if self.is_congested(document, &mail) {
             return Ok(Outcome::refused(Reason::SpoolFull));
         }
-        self.keep(batch, request, id, pieces, &packed)
+        self.keep(batch, request, mail, &packed)
     }
 
     /// Whether what waits needs more than half an epoch of slots already. One mail alone is always taken. Without this
     /// the pieces of many mails would leave so far apart that exits give up on every one of them.
-    fn is_congested(&self, document: &Document, pieces: u8) -> bool {
-        let params = document.params();
-        let waiting = self.mails.values().map(Mail::slots).fold(u32::from(pieces), u32::saturating_add);
-        !self.mails.is_empty() && params.send_every.saturating_mul(waiting) > params.epoch / 2
+    fn is_congested(&self, document: &Document, new: &Mail) -> bool {
+        let waiting = self.mails.values().map(Mail::slots).fold(new.slots(), u32::saturating_add);
+        !self.mails.is_empty() && takes_too_long(document, waiting)
     }
 
     fn keep<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         request: &Request,
-        id: MessageId,
-        pieces: u8,
+        mail: Mail,
         packed: &[u8],
     ) -> Result<Outcome, StoreError> {
-        let row = Spooled { message: id, pieces, exit: None };
-        let kept = batch.txn.put(Shelf::Spool, batch.epoch, &row.encode(), packed, &[], batch.rng);
-        let id = match kept {
+        let id = mail.row.message;
+        match batch.txn.put(Shelf::Spool, batch.epoch, &mail.row.encode(), packed, &[], batch.rng) {
             Ok(spooled) => {
                 batch.used += slots_of(packed.len());
-                self.mails.insert(spooled, Mail { row, waiting: BTreeMap::new() });
-                id
+                self.mails.insert(spooled, mail);
             }
             Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),
             Err(error) => return Err(error),
-        };
+        }
         if request.dedup.is_some() {
             let mark = batch.mark_of(Marks::Submitted, &id);
             batch.txn.mark(Marks::Submitted, batch.epoch, mark)?;
@@ -205,7 +212,9 @@ impl Entry {
         let Place { set, shape, index } = waiting.place;
         let payload = Fragment { set, shape, index, shard: shard(&content.sealed)? };
         let payload = Payload::Fragment(payload).encode(batch.rng);
-        let Some(Route { packet, path, leaves }) = build(batch, document, exit, &payload) else { return Ok(()) };
+        let Some(Route { packet, path, leaves }) = build(batch, document, exit, &mail.row.chain, &payload) else {
+            return Ok(());
+        };
         let Some(&first) = path.first() else { return Ok(()) };
         match relay.send_own(batch, first, leaves, &packet) {
             Err(StoreError::Full) => return Ok(()),
@@ -223,6 +232,16 @@ impl Entry {
     }
 }
 
+/// Whether so many slots are more than half an epoch has.
+fn takes_too_long(document: &Document, slots: u32) -> bool {
+    let params = document.params();
+    params.send_every.saturating_mul(slots) > params.epoch / 2
+}
+
+pub(super) fn is_exit(document: &Document, id: &NodeId) -> bool {
+    document.node(id).is_some_and(|node| node.exit.is_some())
+}
+
 /// Sees to it that the mail has a try under way, and to an exit that is still there.
 fn prepare<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
@@ -231,7 +250,7 @@ fn prepare<R: CryptoRng>(
     mail: &mut Mail,
 ) -> Result<Option<NodeId>, StoreError> {
     if let Some(exit) = mail.row.exit {
-        if document.node(&exit).is_some_and(|node| node.exit.is_some()) {
+        if is_exit(document, &exit) {
             return Ok(Some(exit));
         }
         // What is left of the set has nowhere to go, and what has left is of no use without it.
@@ -241,7 +260,9 @@ fn prepare<R: CryptoRng>(
     // Whatever the network's limit is by now: it was within the limit when it was taken.
     let message = message::unpack(&packed.sealed, usize::MAX).map_err(|_| damaged())?;
     let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
-    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, batch.rng) else { return Ok(None) };
+    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, &mail.row.chain, batch.rng) else {
+        return Ok(None);
+    };
     match cut(batch, id, mail, exit, &packed.sealed) {
         Ok(()) => Ok(Some(exit)),
         // A set takes more room than its mail. It waits in the spool until there is some.
@@ -250,7 +271,8 @@ fn prepare<R: CryptoRng>(
     }
 }
 
-/// Cuts the message into a new set of fragments and keeps them, to leave at slots of their own.
+/// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies
+/// go to one exit, which knows the message again and hands it out once.
 fn cut<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
     id: RowId,
@@ -259,15 +281,17 @@ fn cut<R: CryptoRng>(
     packed: &[u8],
 ) -> Result<(), StoreError> {
     let (shape, shards) = shards::split(packed, spares(packed.len())).map_err(|_| damaged())?;
-    let mut set = SetId([0; SetId::LEN]);
-    batch.rng.fill_bytes(&mut set.0);
-    for (index, shard) in (0..=u8::MAX).zip(&shards) {
-        let waiting = Waiting { mail: id, place: Place { set, shape, index } };
-        let row = batch.txn.put(Shelf::Fragments, batch.epoch, &waiting.encode(), shard, &[], batch.rng)?;
-        mail.waiting.insert(row, waiting);
+    for _ in 0..mail.row.copies {
+        let mut set = SetId([0; SetId::LEN]);
+        batch.rng.fill_bytes(&mut set.0);
+        for (index, shard) in (0..=u8::MAX).zip(&shards) {
+            let waiting = Waiting { mail: id, place: Place { set, shape, index } };
+            let row = batch.txn.put(Shelf::Fragments, batch.epoch, &waiting.encode(), shard, &[], batch.rng)?;
+            mail.waiting.insert(row, waiting);
+        }
+        batch.book.cut(mail.row.message, shape, &mut batch.out);
     }
     mail.row.exit = Some(exit);
-    batch.book.cut(mail.row.message, shape, &mut batch.out);
     batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng)
 }
 
@@ -298,11 +322,12 @@ fn build<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
     document: &Document,
     exit: NodeId,
+    chain: &Chain,
     payload: &[u8; PAYLOAD_LEN],
 ) -> Option<Route> {
     let leaves = batch.now.next_tick(document.params().tick);
     for _ in 0..DRAWS {
-        let path = route::path(document, &batch.setup.me, &exit, batch.rng).ok()?;
+        let path = route::path(document, &batch.setup.me, &exit, chain, batch.rng).ok()?;
         let Some(legs) = legs(batch, document, &path, leaves) else { continue };
         let hops: Vec<Hop<'_>> = legs.iter().map(|leg| Hop { id: leg.node, key: leg.key }).collect();
         let (last, between) = legs.split_last()?;
@@ -355,83 +380,7 @@ pub(super) fn size(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// Whether the mail is refused before it is looked into.
-fn refusal<R>(batch: &Batch<'_, '_, R>, document: &Document, request: &Request, target: &Address) -> Option<Reason> {
-    if request.mail.len() > batch.setup.max_size.min(max_size(document)) {
-        return Some(Reason::MailTooBig);
-    }
-    if target.is_within(&batch.setup.suffix) {
-        return Some(Reason::NoExit);
-    }
-    batch.is_full().then_some(Reason::SpoolFull)
-}
-
-/// The id of a mail. What an MTA hands in twice gets the same one twice, so that neither this node nor an exit takes it
-/// for two; without our key it tells nothing.
-fn message_id<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, request: &Request, target: &Address) -> MessageId {
-    let mut id = [0; MessageId::LEN];
-    let Some(dedup) = &request.dedup else {
-        batch.rng.fill_bytes(&mut id);
-        return MessageId(id);
-    };
-    let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
-    for part in [dedup.as_slice(), target.to_string().as_bytes(), &request.mail] {
-        // Lengths, so that no two triples are the same bytes.
-        hash.update(&size(part.len()).to_be_bytes()).update(part);
-    }
-    hash.finalize_xof().fill(&mut id);
-    MessageId(id)
-}
-
-fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) -> Result<bool, StoreError> {
-    if request.dedup.is_none() {
-        return Ok(false);
-    }
-    batch.remembered(Marks::Submitted, &batch.mark_of(Marks::Submitted, &id))
-}
-
 /// Slots of the store that content of so many bytes takes, about.
 pub(super) fn slots_of(bytes: usize) -> u64 {
     size(bytes.div_ceil(SLOT_LEN))
-}
-
-fn reason(refused: Refused) -> Reason {
-    match refused {
-        Refused::Empty | Refused::BadHeader => Reason::NotAMail,
-        Refused::HeaderTooLong | Refused::TooDeep | Refused::TooManyParts => Reason::TooComplex,
-        Refused::Piece | Refused::BadEncoding => Reason::Unreadable,
-        Refused::BareLineEnd => Reason::BareControl,
-        Refused::Loop => Reason::BeenThrough,
-    }
-}
-
-/// The message as it will cross the network: nothing in it that the recipient need not see.
-fn clean<R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    document: &Document,
-    request: &Request,
-    target: &Address,
-    id: MessageId,
-) -> Result<Vec<u8>, Reason> {
-    let mut message_id = [0; 16];
-    batch.rng.fill_bytes(&mut message_id);
-    let mut seed = [0; 32];
-    batch.rng.fill_bytes(&mut seed);
-    let rules = EntryRules {
-        recipient: target,
-        message_id,
-        message_id_domain: &document.params().message_id_domain,
-        own_domains: &batch.setup.own_domains,
-        seed,
-    };
-    let mail = sanitize::at_entry(&request.mail, &rules).map_err(reason)?;
-    // Encoding anew can make it longer, and the exit holds what it unpacks to the same limit.
-    if mail.len() > max_size(document) {
-        return Err(Reason::MailTooBig);
-    }
-    if route::exits_for(document, target, size(mail.len())).is_empty() {
-        return Err(Reason::NoExit);
-    }
-    let message = Message { recipient: target.clone(), mail, id, surb: None };
-    message::pack(&message).map_err(|_| Reason::MailTooBig)
 }

@@ -7,6 +7,7 @@
 //! The one rule of custody: a row is deleted when its next owner has acknowledged it, and in no other place but where
 //! it is refused or given up for good.
 
+mod admit;
 mod entry;
 mod exit;
 mod keys;

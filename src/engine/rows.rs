@@ -4,6 +4,7 @@
 
 use crate::id::{MessageId, NodeId, SetId};
 use crate::message::shards::Shape;
+use crate::mix::chain::Chain;
 use crate::store::{RowId, StoreError};
 use crate::time::Time;
 use crate::wire::{Malformed, Reader, Writer};
@@ -61,8 +62,12 @@ impl Pooled {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Spooled {
     pub(super) message: MessageId,
-    /// Into how many it is cut, spares included.
+    /// Into how many a copy is cut, spares included.
     pub(super) pieces: u8,
+    /// How many copies go out, 1 or more.
+    pub(super) copies: u8,
+    /// What was wished for its paths.
+    pub(super) chain: Chain,
     /// The exit of the try under way; none while the mail waits for its first slot.
     pub(super) exit: Option<NodeId>,
 }
@@ -70,25 +75,40 @@ pub(super) struct Spooled {
 impl Spooled {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(64);
-        w.u8(VERSION).bytes(&self.message.0).u8(self.pieces);
-        match &self.exit {
-            None => w.u8(0),
-            Some(exit) => w.u8(1).bytes(&exit.0),
-        };
+        w.u8(VERSION).bytes(&self.message.0).u8(self.pieces).u8(self.copies);
+        write_node(&mut w, self.exit.as_ref());
+        for hop in self.chain.hops() {
+            write_node(&mut w, hop.as_ref());
+        }
         w.finish()
     }
 
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
         read(meta, |r| {
             let message = MessageId(r.array()?);
-            let pieces = r.u8()?;
-            let exit = match r.u8()? {
-                0 => None,
-                1 => Some(NodeId(r.array()?)),
-                _ => return Err(Malformed),
-            };
-            Ok(Self { message, pieces, exit })
+            let (pieces, copies) = (r.u8()?, r.u8()?);
+            let exit = read_node(r)?;
+            let mut hops = Vec::new();
+            while !r.rest().is_empty() {
+                hops.push(read_node(r)?);
+            }
+            Ok(Self { message, pieces, copies, chain: Chain::from_hops(hops), exit })
         })
+    }
+}
+
+fn write_node(w: &mut Writer, node: Option<&NodeId>) {
+    match node {
+        None => w.u8(0),
+        Some(node) => w.u8(1).bytes(&node.0),
+    };
+}
+
+fn read_node(r: &mut Reader<'_>) -> Result<Option<NodeId>, Malformed> {
+    match r.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(NodeId(r.array()?))),
+        _ => Err(Malformed),
     }
 }
 
@@ -205,8 +225,11 @@ mod tests {
             assert_eq!(Pooled::decode(&row.encode()).unwrap(), row);
         }
         for exit in [None, Some(NodeId([4; 32]))] {
-            let row = Spooled { message: MessageId([5; 16]), pieces: 8, exit };
-            assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
+            for hops in [vec![], vec![None, Some(NodeId([6; 32])), None]] {
+                let chain = Chain::from_hops(hops);
+                let row = Spooled { message: MessageId([5; 16]), pieces: 8, copies: 3, chain, exit };
+                assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
+            }
         }
         let row = Waiting { mail: RowId(11), place };
         assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);

@@ -279,7 +279,7 @@ mod tests {
     use crate::secret::Secret;
     use crate::sphinx::geometry::PACKET_LEN;
     use crate::store::{MemoryDisk, RowId, Store};
-    use crate::submit::{Outcome, Source};
+    use crate::submit::{Outcome, Source, Wish};
     use std::thread;
 
     const PEER: NodeId = NodeId([2; 32]);
@@ -321,7 +321,14 @@ mod tests {
         }
         let (reply, replied) = oneshot::channel();
         let recipients = vec![Address::parse("alice@example.com.fog").unwrap()];
-        let request = Request { source: Source::Person, dedup: None, sender: None, recipients, mail: b"x".into() };
+        let request = Request {
+            source: Source::Person,
+            dedup: None,
+            sender: None,
+            wish: Wish::default(),
+            recipients,
+            mail: b"x".into(),
+        };
         events.send(Event::Submit { request, reply }).await.unwrap();
         for answered in answers {
             assert_eq!(answered.await, Ok(Answer::DisposedOf));

@@ -164,6 +164,7 @@ mod tests {
             source: Source::Person,
             dedup: None,
             sender: None,
+            wish: crate::submit::Wish::default(),
             recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
             mail: vec![b'x'; mail],
         }

@@ -3,6 +3,14 @@
 //! A frame is a four-byte length and that many bytes. A reader takes the first `PREFIX_LEN` bytes, asks `body_len` for the
 //! number that follow, and only then makes room for them.
 
+mod reason;
+#[cfg(test)]
+mod tests;
+mod wish;
+
+pub use reason::Reason;
+pub use wish::{MAX_CHAIN, MAX_COPIES, Wish, is_name};
+
 use crate::id::MessageId;
 use crate::mail::address::{Address, MAX_ADDRESS};
 use crate::wire::{Malformed, Reader, Writer};
@@ -31,6 +39,8 @@ pub struct Request {
     pub dedup: Option<Vec<u8>>,
     /// The envelope sender; `None` for the null sender or where there is none.
     pub sender: Option<Address>,
+    /// How it shall go.
+    pub wish: Wish,
     /// The envelope recipients as the MTA wrote them (suffix and all), 1 to `MAX_RECIPIENTS`.
     pub recipients: Vec<Address>,
     /// The mail, raw: any line ends, nothing taken out yet.
@@ -62,168 +72,6 @@ pub enum Outcome {
     Temporary(Reason),
     /// Not taken, now or ever. Only with a reason that is permanent.
     Permanent(Reason),
-}
-
-/// Why a mail was not taken. Says nothing about who or to whom, so it can be logged.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reason {
-    /// A recipient that is no mail address.
-    BadAddress,
-    /// A recipient outside the suffix: nothing says that it should go through the network.
-    NotFog,
-    /// No exit of the network may write to this recipient.
-    NoExit,
-    /// More than the network's `max-size`.
-    MailTooBig,
-    /// No header, or one that is none: nothing to take apart.
-    NotAMail,
-    /// A longer header, more parts, or parts deeper in parts, than any mail has.
-    TooComplex,
-    /// A piece of a mail (`message/partial`), or an attached mail in a broken encoding: what it says can't be seen.
-    Unreadable,
-    /// A bare CR, LF or NUL where it can't be mended: in a signed or encrypted part, which keeps its bytes.
-    BareControl,
-    /// It has been through the network once already.
-    BeenThrough,
-    /// What waits to be sent has reached its limit.
-    SpoolFull,
-    /// The node is about to stop.
-    ShuttingDown,
-    /// The request could not be read: another version of fog, or not fog at all.
-    NotUnderstood,
-    /// A disk or a bug.
-    Internal,
-    /// The node knows no network to send it through.
-    NoDirectory,
-    /// Too many recipients for so big a mail in one request.
-    TooMuchAtOnce,
-}
-
-impl Reason {
-    /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 15] = [
-        Self::BadAddress,
-        Self::NotFog,
-        Self::NoExit,
-        Self::MailTooBig,
-        Self::NotAMail,
-        Self::TooComplex,
-        Self::Unreadable,
-        Self::BareControl,
-        Self::BeenThrough,
-        Self::SpoolFull,
-        Self::ShuttingDown,
-        Self::NotUnderstood,
-        Self::Internal,
-        Self::NoDirectory,
-        Self::TooMuchAtOnce,
-    ];
-
-    /// Whether trying the same mail again can't help.
-    #[must_use]
-    pub const fn is_permanent(self) -> bool {
-        !matches!(
-            self,
-            Self::SpoolFull
-                | Self::ShuttingDown
-                | Self::NotUnderstood
-                | Self::Internal
-                | Self::NoDirectory
-                | Self::TooMuchAtOnce
-        )
-    }
-
-    /// The enhanced status code (RFC 3463) that is natural for it, as in `5.3.4`.
-    #[must_use]
-    pub const fn status(self) -> &'static str {
-        match self {
-            Self::BadAddress => "5.1.3",
-            Self::NotFog => "5.1.2",
-            Self::NoExit => "5.7.1",
-            Self::MailTooBig => "5.3.4",
-            Self::NotAMail | Self::TooComplex | Self::Unreadable | Self::BareControl => "5.6.0",
-            Self::BeenThrough => "5.4.6",
-            Self::SpoolFull => "4.3.1",
-            Self::ShuttingDown => "4.3.2",
-            Self::NotUnderstood => "4.3.5",
-            Self::Internal => "4.3.0",
-            Self::NoDirectory => "4.3.5",
-            Self::TooMuchAtOnce => "4.5.3",
-        }
-    }
-
-    /// What is wrong, in a few words on one line, for an MTA's log: no address, no line end.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::BadAddress => "the recipient is not a mail address",
-            Self::NotFog => "the recipient is not an address of the anonymous network",
-            Self::NoExit => "no exit of the network takes this recipient",
-            Self::MailTooBig => "the mail is bigger than the network takes",
-            Self::NotAMail => "this is no mail: its header is missing or broken",
-            Self::TooComplex => "the mail's header or its parts are too many to be made clean",
-            Self::Unreadable => "a part of the mail can't be read, so it can't be made clean",
-            Self::BareControl => "a signed or encrypted part holds a bare CR, LF or NUL",
-            Self::BeenThrough => "the mail has been through the network already",
-            Self::SpoolFull => "too much mail is waiting to be sent",
-            Self::ShuttingDown => "the node is stopping",
-            Self::NotUnderstood => "the node does not understand this request",
-            Self::Internal => "the node has internal trouble",
-            Self::NoDirectory => "the node has no directory document yet",
-            Self::TooMuchAtOnce => "too many recipients for so big a mail at once",
-        }
-    }
-
-    /// What a person can do about it: a sentence or two, on one line.
-    #[must_use]
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::BadAddress => "Write it as name@domain, without angle brackets, comments or control characters.",
-            Self::NotFog => "Put the network's suffix behind the address, as in alice@example.com.fog.",
-            Self::NoExit => "Every exit says in its descriptor who may be written to; `fog directory show` lists them.",
-            Self::MailTooBig => "Leave attachments out or send them in several mails.",
-            Self::NotAMail => "Begin with header lines such as `Subject: ...` and an empty line, then the text.",
-            Self::TooComplex => "Send it in several mails, or pack the attachments into one archive.",
-            Self::Unreadable => "Send it in one piece (no message/partial), and attach forwarded mails anew.",
-            Self::BareControl => "Sign or encrypt it again with a program that ends its lines with CR LF.",
-            Self::BeenThrough => "Look for a rule that forwards what arrives back into the network.",
-            Self::SpoolFull => "Mail leaves on a fixed schedule; try again in some hours.",
-            Self::ShuttingDown => "Try again when the node is up.",
-            Self::NotUnderstood => {
-                "Make sure that `fog send` and the running node are the same version; restart the node."
-            }
-            Self::Internal => "The node's log says what; nothing of the mail was kept.",
-            Self::NoDirectory => {
-                "Nothing was sent. Join a network with `fog init --join`, or sign a document of your own."
-            }
-            Self::TooMuchAtOnce => "The first recipients were taken; send it to the others once more.",
-        }
-    }
-
-    /// The code on the wire.
-    const fn code(self) -> u8 {
-        match self {
-            Self::BadAddress => 1,
-            Self::NotFog => 2,
-            Self::NoExit => 3,
-            Self::MailTooBig => 4,
-            Self::NotAMail => 5,
-            Self::TooComplex => 6,
-            Self::Unreadable => 7,
-            Self::BareControl => 8,
-            Self::BeenThrough => 9,
-            Self::SpoolFull => 10,
-            Self::ShuttingDown => 11,
-            Self::NotUnderstood => 12,
-            Self::Internal => 13,
-            Self::NoDirectory => 14,
-            Self::TooMuchAtOnce => 15,
-        }
-    }
-
-    fn from_code(code: u8) -> Result<Self, Malformed> {
-        Self::ALL.into_iter().find(|reason| reason.code() == code).ok_or(Malformed)
-    }
 }
 
 impl Outcome {
@@ -261,16 +109,17 @@ impl Request {
     /// # Errors
     /// `Malformed` if they are more than any such request has: nothing more must be read.
     pub fn body_len(prefix: [u8; PREFIX_LEN], max_mail: usize) -> Result<usize, Malformed> {
+        const WISH: usize = 1 + 1 + MAX_CHAIN * (1 + 4 + 32);
         const ENVELOPE: usize =
-            1 + 1 + (1 + 4 + MAX_DEDUP) + (1 + 4 + MAX_ADDRESS) + 2 + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
+            1 + 1 + (1 + 4 + MAX_DEDUP) + (1 + 4 + MAX_ADDRESS) + WISH + 2 + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
         bounded(prefix, max_mail.saturating_add(ENVELOPE + 4))
     }
 
     /// The whole frame: length, then what `decode` takes.
     ///
     /// # Errors
-    /// `Malformed` if there are no recipients or more than `MAX_RECIPIENTS`, or if `dedup` is too long: no node
-    /// would read it.
+    /// `Malformed` if there are no recipients or more than `MAX_RECIPIENTS`, or if `dedup` or the wish is out of bounds:
+    /// no node would read it.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let count = u16::try_from(self.recipients.len()).map_err(|_| Malformed)?;
         if !(1..=MAX_RECIPIENTS).contains(&self.recipients.len()) {
@@ -290,6 +139,7 @@ impl Request {
             Some(sender) => body.u8(1).prefixed(sender.to_string().as_bytes())?,
             None => body.u8(0),
         };
+        self.wish.write(&mut body)?;
         body.u16(count);
         for recipient in &self.recipients {
             body.prefixed(recipient.to_string().as_bytes())?;
@@ -313,6 +163,7 @@ impl Request {
         };
         let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };
         let sender = if present(&mut r)? { Some(address(&mut r)?) } else { None };
+        let wish = Wish::read(&mut r)?;
         let count = usize::from(r.u16()?);
         if !(1..=MAX_RECIPIENTS).contains(&count) {
             return Err(Malformed);
@@ -320,7 +171,7 @@ impl Request {
         let recipients = (0..count).map(|_| address(&mut r)).collect::<Result<_, _>>()?;
         let mail = r.prefixed(max_mail)?.to_vec();
         r.finish()?;
-        Ok(Self { source, dedup, sender, recipients, mail })
+        Ok(Self { source, dedup, sender, wish, recipients, mail })
     }
 }
 
@@ -435,237 +286,4 @@ fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut frame = Writer::with_capacity(body.len().saturating_add(PREFIX_LEN));
     frame.prefixed(body)?;
     Ok(frame.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn to(text: &str) -> Address {
-        Address::parse(text).unwrap()
-    }
-
-    fn request() -> Request {
-        Request {
-            source: Source::Mta,
-            dedup: Some(b"4ZQx1".to_vec()),
-            sender: Some(to("bob@home.example")),
-            recipients: vec![to("alice@example.com.fog"), to("carol@example.org.fog")],
-            mail: b"Subject: x\n\nhi\n".to_vec(),
-        }
-    }
-
-    fn split(frame: &[u8]) -> ([u8; PREFIX_LEN], &[u8]) {
-        let (prefix, body) = frame.split_first_chunk().unwrap();
-        (*prefix, body)
-    }
-
-    fn requests() -> impl Strategy<Value = Request> {
-        let address = "[a-z]{1,20}@[a-z]{1,20}\\.fog".prop_map(|text| to(&text));
-        (
-            any::<bool>(),
-            proptest::option::of(proptest::collection::vec(any::<u8>(), 0..=MAX_DEDUP)),
-            proptest::option::of(address.clone()),
-            proptest::collection::vec(address, 1..20),
-            proptest::collection::vec(any::<u8>(), 0..2000),
-        )
-            .prop_map(|(mta, dedup, sender, recipients, mail)| Request {
-                source: if mta { Source::Mta } else { Source::Person },
-                dedup,
-                sender,
-                recipients,
-                mail,
-            })
-    }
-
-    fn outcomes() -> impl Strategy<Value = Outcome> {
-        let reason = || proptest::sample::select(Reason::ALL.to_vec());
-        prop_oneof![
-            any::<[u8; 16]>().prop_map(|id| Outcome::Accepted(MessageId(id))),
-            reason().prop_map(Outcome::refused),
-            reason().prop_map(Outcome::Temporary),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_request_is_read_as_it_was_written(request in requests()) {
-            let frame = request.encode().unwrap();
-            let (prefix, body) = split(&frame);
-            prop_assert_eq!(Request::body_len(prefix, 2000), Ok(body.len()));
-            prop_assert_eq!(Request::decode(body, 2000), Ok(request));
-        }
-
-        #[test]
-        fn a_reply_is_read_as_it_was_written(outcomes in proptest::collection::vec(outcomes(), 1..50)) {
-            let reply = Reply { outcomes };
-            let frame = reply.encode().unwrap();
-            let (prefix, body) = split(&frame);
-            prop_assert_eq!(Reply::body_len(prefix), Ok(body.len()));
-            prop_assert_eq!(Reply::decode(body), Ok(reply));
-        }
-
-        #[test]
-        fn whatever_is_read_is_the_one_way_to_write_it(
-            bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            at in any::<proptest::sample::Index>(),
-            byte in any::<u8>(),
-        ) {
-            let _ = Request::decode(&bytes, 100);
-            let _ = Reply::decode(&bytes);
-            let frame = request().encode().unwrap();
-            let mut body = split(&frame).1.to_vec();
-            *at.get_mut(&mut body) = byte;
-            if let Ok(read) = Request::decode(&body, 100) {
-                let written = read.encode().unwrap();
-                prop_assert_eq!(split(&written).1, &body);
-            }
-        }
-    }
-
-    #[test]
-    fn a_request_cut_anywhere_or_followed_by_anything_is_malformed() {
-        let frame = request().encode().unwrap();
-        let body = split(&frame).1;
-        for end in 0..body.len() {
-            assert_eq!(Request::decode(&body[..end], 100), Err(Malformed), "cut at {end}");
-        }
-        assert_eq!(Request::decode(&[body, b"x"].concat(), 100), Err(Malformed));
-    }
-
-    #[test]
-    fn the_biggest_request_fits_its_bound_and_one_byte_more_is_refused_unread() {
-        let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(57), "fog".into()].join(".");
-        let longest = to(&format!("{}@{labels}", "l".repeat(64)));
-        assert_eq!(longest.to_string().len(), MAX_ADDRESS);
-        let biggest = Request {
-            source: Source::Person,
-            dedup: Some(vec![7; MAX_DEDUP]),
-            sender: Some(longest.clone()),
-            recipients: vec![longest; MAX_RECIPIENTS],
-            mail: vec![b'x'; 5000],
-        };
-        let frame = biggest.encode().unwrap();
-        let (prefix, body) = split(&frame);
-        assert_eq!(Request::body_len(prefix, 5000), Ok(body.len()));
-        assert_eq!(Request::body_len(prefix, 4999), Err(Malformed));
-        assert_eq!(Request::decode(body, 5000), Ok(biggest));
-        assert_eq!(Request::decode(body, 4999), Err(Malformed));
-        assert_eq!(Request::body_len([0xff; 4], 5000), Err(Malformed));
-    }
-
-    #[test]
-    fn a_request_no_node_would_read_is_not_written() {
-        let none = Request { recipients: vec![], ..request() };
-        let many = Request { recipients: vec![to("a@x.fog"); MAX_RECIPIENTS + 1], ..request() };
-        let long = Request { dedup: Some(vec![0; MAX_DEDUP + 1]), ..request() };
-        for bad in [none, many, long] {
-            assert_eq!(bad.encode(), Err(Malformed));
-        }
-    }
-
-    #[test]
-    fn a_request_of_another_version_or_with_bad_fields_is_malformed() {
-        let small = Request {
-            source: Source::Person,
-            dedup: None,
-            sender: None,
-            recipients: vec![to("a@x.fog")],
-            mail: vec![],
-        };
-        let good = [&[1, 0, 0, 0, 0, 1, 0, 0, 0, 7][..], b"a@x.fog", &[0, 0, 0, 0]].concat();
-        assert_eq!(Request::decode(&good, 0), Ok(small));
-        // Offset, the byte put there, and what is wrong then.
-        for (at, byte, what) in [
-            (0, 0, "version 0"),
-            (0, 2, "version 2"),
-            (1, 2, "an unknown source"),
-            (2, 2, "an unknown flag"),
-            (3, 2, "an unknown flag"),
-            (5, 0, "no recipients"),
-            (4, 4, "1025 recipients"),
-            (12, b'X', "an address in capitals, not in the one form"),
-            (10, b'-', "no address"),
-            (10, 0xff, "no UTF-8"),
-            (20, 1, "more mail than there is"),
-        ] {
-            let mut bad = good.clone();
-            bad[at] = byte;
-            assert_eq!(Request::decode(&bad, 100), Err(Malformed), "{what}");
-        }
-    }
-
-    #[test]
-    fn a_reply_that_would_bounce_what_can_wait_is_neither_written_nor_read() {
-        for reason in Reason::ALL {
-            let written = Reply { outcomes: vec![Outcome::Permanent(reason)] }.encode();
-            let read = Reply::decode(&[VERSION, 0, 1, PERMANENT, reason.code()]);
-            assert_eq!(written.is_ok(), reason.is_permanent(), "{reason:?}");
-            assert_eq!(read.is_ok(), reason.is_permanent(), "{reason:?}");
-        }
-    }
-
-    #[test]
-    fn a_reply_that_is_empty_too_long_or_unknown_is_malformed() {
-        assert_eq!(Reply { outcomes: vec![] }.encode(), Err(Malformed));
-        let accepted = Outcome::Accepted(MessageId([9; 16]));
-        assert!(Reply { outcomes: vec![accepted; MAX_RECIPIENTS] }.encode().is_ok());
-        assert_eq!(Reply { outcomes: vec![accepted; MAX_RECIPIENTS + 1] }.encode(), Err(Malformed));
-        for bad in [
-            &[][..],
-            &[2, 0, 1, 1, 10],
-            &[1, 0, 0],
-            &[1, 0, 1, 1, 0],
-            &[1, 0, 1, 1, 200],
-            &[1, 0, 1, 3, 1],
-            &[1, 0, 1, 1, 10, 0],
-            &[1, 0, 2, 1, 10],
-        ] {
-            assert_eq!(Reply::decode(bad), Err(Malformed), "{bad:?}");
-        }
-        assert_eq!(Reply::body_len([0, 0, 0x42, 0x6b]), Ok(MAX_REPLY));
-        assert_eq!(Reply::body_len([0, 0, 0x42, 0x6c]), Err(Malformed));
-    }
-
-    #[test]
-    fn a_reply_answers_for_every_recipient_or_accepts_none() {
-        let accepted = Outcome::Accepted(MessageId([9; 16]));
-        let refused = Outcome::Permanent(Reason::MailTooBig);
-        assert_eq!(Reply { outcomes: vec![accepted, refused] }.for_each(2), Ok(vec![accepted, refused]));
-        assert_eq!(Reply::refusing(Reason::MailTooBig).for_each(3), Ok(vec![refused; 3]));
-        assert_eq!(Reply { outcomes: vec![accepted] }.for_each(1), Ok(vec![accepted]));
-        for (outcomes, recipients) in
-            [(vec![accepted], 2), (vec![accepted, refused], 1), (vec![refused, refused], 3), (vec![], 1)]
-        {
-            assert_eq!(Reply { outcomes }.for_each(recipients), Err(Malformed));
-        }
-    }
-
-    #[test]
-    fn every_reason_has_a_code_of_its_own_a_fitting_status_and_a_line_without_address() {
-        for (code, reason) in (1..).zip(Reason::ALL) {
-            assert_eq!(reason.code(), code);
-            assert_eq!(reason.status().starts_with('5'), reason.is_permanent(), "{reason:?}");
-            for text in [reason.text(), reason.advice()] {
-                assert!(!text.contains(['\n', '\r']) && text.is_ascii() && !text.is_empty(), "{text}");
-            }
-            let line = Outcome::refused(reason).line().unwrap();
-            assert!(line.starts_with(reason.status()) && line.len() <= 80 && !line.contains('@'), "{line}");
-        }
-        assert_eq!(Outcome::Accepted(MessageId([0; 16])).line(), None);
-    }
-
-    #[test]
-    fn a_permanent_refusal_can_be_deferred_for_an_mta_that_would_bounce() {
-        let line = Outcome::refused(Reason::MailTooBig).deferred().line().unwrap();
-        assert_eq!(line, "4.3.4 fog: the mail is bigger than the network takes");
-        let accepted = Outcome::Accepted(MessageId([0; 16]));
-        assert_eq!(accepted.deferred(), accepted);
-    }
-
-    #[test]
-    fn a_request_is_not_printed_by_debug() {
-        assert_eq!(format!("{:?}", request()), "Request(..)");
-    }
 }

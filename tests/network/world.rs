@@ -17,7 +17,7 @@ use fog::secret::Secret;
 use fog::sphinx::Packet;
 use fog::sphinx::xwing::MixKey;
 use fog::store::{MemoryDisk, Shelf, Store};
-use fog::submit::{Outcome, Request, Source};
+use fog::submit::{Outcome, Request, Source, Wish};
 use fog::time::Time;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -52,12 +52,15 @@ pub struct Plan {
     pub sizes: Vec<usize>,
     /// How often the MTA hands each mail in.
     pub handed_in: usize,
+    /// How they shall go.
+    pub wish: Wish,
     pub faults: Faults,
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
-        Self { seed, nodes: 5, mails: 1, sizes: vec![700, 3_000, 40_000, 150_000], handed_in: 1, faults: Faults::NONE }
+        let (sizes, wish) = (vec![700, 3_000, 40_000, 150_000], Wish::default());
+        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, faults: Faults::NONE }
     }
 }
 
@@ -261,6 +264,7 @@ impl World {
             source: Source::Mta,
             dedup: Some(format!("queue-id-{mail}").into_bytes()),
             sender: None,
+            wish: self.plan.wish.clone(),
             recipients: vec![Address::parse(&format!("mail-{mail}@example.com.fog")).unwrap()],
             mail: text(mail, size),
         };
@@ -455,6 +459,8 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         .map(|epoch| (epoch, MixKey::from_seed(store.mix_seed(epoch).unwrap()).public().clone()))
         .collect();
     let is_exit = n.is_multiple_of(3);
+    // Node 3 writes only to whom all mails of these tests are for.
+    let domains = if n == 3 { Domains::Only(vec!["example.com".into()]) } else { Domains::All };
     let descriptor = Descriptor {
         name: format!("node-{n}"),
         sequence: 1,
@@ -465,7 +471,7 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         contact: None,
         version: "0".into(),
         mix: true,
-        exit: is_exit.then_some(ExitPolicy { domains: Domains::All, max_size: params.max_size }),
+        exit: is_exit.then_some(ExitPolicy { domains, max_size: params.max_size }),
         mix_keys,
     };
     let setup = move || Setup {
