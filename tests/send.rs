@@ -74,6 +74,7 @@ fn a_mail_from_a_person_goes_to_the_node_as_it_is() {
         (&["-t", "bob@example.com.fog"], &["bob@example.com.fog"]),
         (&["-t"], &["alice@example.com.fog"]),
         (&["-i", "-oi", "-f", "", "bob@example.com"], &["bob@example.com.fog"]),
+        (&["-f", "<>", "bob@example.com"], &["bob@example.com.fog"]),
         (&["-t", "--", "bob@x.org"], &["bob@x.org.fog", "alice@example.com.fog"]),
         (&["bob@x.org", "bob@X.org.fog", "carl@x.org"], &["bob@x.org.fog", "carl@x.org.fog"]),
     ] {

@@ -138,7 +138,7 @@ fn whatever_the_peer_does_before_the_recipient_is_temporary_unless_it_is_about_t
             Temporary,
         ),
         ("mixes codes in many lines", &[HI, LINE, Say(b"250-a\r\n250-b\r\n450 c\r\n"), LINE], Temporary),
-        ("ends a reply in mid-line", &[HI, LINE, Say(b"250-a\r\n25"), LINE], Temporary),
+        ("ends a reply in mid-line", &[HI, LINE, Say(b"250-a\r\n25")], Temporary),
         ("says 1xx", &[HI, LINE, Say(b"150 wait\r\n250 ok\r\n"), LINE], Temporary),
         ("says half a reply, then nothing", &[Say(b"220-a\r\n220"), Hang], Temporary),
         ("changes its code in mid-reply", &[HI, LINE, Say(b"250-a\r\n550 b\r\n"), LINE], Temporary),

@@ -93,7 +93,8 @@ impl Postfix {
         postfix
     }
 
-    fn etc(&self) -> PathBuf {
+    /// Where its configuration lies.
+    pub(crate) fn etc(&self) -> PathBuf {
         self.dir.join("etc")
     }
 }

@@ -11,11 +11,17 @@ mod letters;
 #[path = "../common/network.rs"]
 mod network;
 
+use fog::config::Deliver;
+use fog::delivery::Disposition;
+use fog::mail::address::Address;
+use fog::mta::hand_over::{Patience, hand_over};
+use fog::mta::smtp::Envelope;
 use instance::{NOBODY, Postfix};
 use letters::{Arrived, Letter, letters};
 use network::Network;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -107,6 +113,31 @@ fn nothing_is_lost_while_the_exit_or_its_mta_is_away() {
         (letter.check)(&mail);
         assert_eq!(site.there.mailbox(&mail.recipient).len(), 1, "{} got a copy", mail.recipient);
     }
+}
+
+#[test]
+fn a_mail_goes_out_by_the_sendmail_of_postfix_whole_and_as_one() {
+    let Some(dir) = scratch() else { return };
+    let there = Postfix::start(&dir.path().join("there"), THERE, &["plain"], "", "");
+    let program = dir.path().join("sendmail");
+    // Written by a shell: a program that a test has open for writing can't be run while another test starts one.
+    let script = format!("#!/bin/sh\nexec /usr/sbin/sendmail -C {} \"$@\"\n", there.etc().display());
+    let write = "printf %s \"$1\" > \"$0\"; chmod 755 \"$0\"";
+    instance::run(Command::new("sh").args(["-c", write]).arg(&program).arg(script));
+    let (from, to) = ("anonymous@exit.invalid", format!("plain@{THERE}"));
+    let mail = format!("From: {from}\r\nTo: {to}\r\nSubject: x\r\n\r\n.\r\n..\r\n.x\r\nFrom here\r\nQUIT\r\n");
+    let (from, to) = (Address::parse(from).unwrap(), Address::parse(&to).unwrap());
+    let envelope = Envelope { from: Some(&from), to: &to, mail: mail.as_bytes() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let target = Deliver::Sendmail(program);
+    let handed = runtime.block_on(hand_over(&target, envelope, &Patience::default())).unwrap();
+    assert_eq!(handed, Disposition::Delivered);
+    let raw = wait_for("the mail", || there.mailbox(&format!("plain@{THERE}")).pop());
+    let raw = String::from_utf8(raw).unwrap();
+    assert!(raw.starts_with("Return-Path: <anonymous@exit.invalid>\n"), "{raw}");
+    assert!(raw.ends_with("\n\n.\n..\n.x\nFrom here\nQUIT\n"), "{raw}");
+    assert_eq!(there.mailbox(&format!("plain@{THERE}")).len(), 1);
+    assert!(there.queue().is_empty());
 }
 
 const HERE: &str = "home.invalid";

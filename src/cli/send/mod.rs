@@ -40,14 +40,14 @@ pub struct Args {
     /// The subject, in place of the mail's own
     #[arg(short = 's', value_name = "SUBJECT", conflicts_with = "pipe")]
     subject: Option<String>,
-    /// The nodes to go through, * for any, the exit last: '*,*,kvara'
+    /// The nodes to go through: '*,*,kvara', * for any
     #[arg(short = 'l', value_name = "CHAIN", conflicts_with = "pipe")]
     chain: Option<String>,
-    /// Send so many copies by different paths, of which one is delivered
+    /// Send so many copies; one is delivered
     #[arg(short = 'n', value_name = "COPIES", conflicts_with = "pipe", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(1..=10))]
     copies: u8,
-    /// Taken for sendmail's sake: who to tell if it can't be sent
+    /// Taken for sendmail's sake: who to tell of trouble
     #[arg(short = 'f', value_name = "ADDR", conflicts_with = "pipe")]
     from: Option<String>,
     /// Show the mail as its recipient will get it, and send nothing; needs no node
@@ -98,7 +98,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     if args.dry_run {
         return dry_run(&mail, &recipients, &entry.suffix, global);
     }
-    let sender = args.from.as_deref().filter(|from| !from.is_empty()).map(parse).transpose()?;
+    let sender = args.from.as_deref().filter(|from| !["", "<>"].contains(from)).map(parse).transpose()?;
     let request = Request { source: Source::Person, dedup: None, sender, wish, recipients, mail };
     let socket = args.socket.as_ref().unwrap_or(&entry.socket);
     let outcomes = submit(socket, &request, || true).map_err(|error| not_submitted(&error, socket))?;
