@@ -9,7 +9,7 @@ mod foreign;
 use fog::delivery::{Deliver, Disposition, Outcome};
 use fog::mail::Address;
 use fog::sphinx::geometry::HEADER_LEN;
-use fog::submit::{Reason, Reply, Request, Source};
+use fog::submit::{Reason, Reply, Request, Source, Wish};
 use foreign::foreign_mails;
 use serde_json::Value;
 use std::fs;
@@ -18,7 +18,8 @@ use std::path::PathBuf;
 #[test]
 fn every_target_has_seeds() {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz-seeds");
-    let seeds: [(&str, Vec<Vec<u8>>); 11] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 12] = [
+        ("bsmtp", batches()),
         ("config", config()),
         ("delivery", delivery()),
         ("descriptor", descriptors()),
@@ -129,11 +130,21 @@ fn replies() -> Vec<Vec<u8>> {
     said.map(<[u8]>::to_vec).to_vec()
 }
 
+fn batches() -> Vec<Vec<u8>> {
+    let said: [&[u8]; 3] = [
+        b"MAIL FROM:<alice@example.com>\nRCPT TO:<bob@example.org.fog>\nDATA\nSubject: s\n\n..\n.\n",
+        b"EHLO mx\r\nMAIL FROM:<> SIZE=1\r\nRCPT TO:<\"b>\"@example.org.fog>\r\nDATA\r\n.\r\nQUIT\r\n",
+        b"Anon-To: Bob <bob@example.org>,\n carol@example.org\nAnon-Post-To: alt.test\nSubject: s\n\ntext\n",
+    ];
+    said.map(<[u8]>::to_vec).to_vec()
+}
+
 fn submit() -> Vec<Vec<u8>> {
     let request = Request {
         source: Source::Mta,
         dedup: Some(b"4Xyz1A2b3c".to_vec()),
         sender: Some(address("alice@example.com")),
+        wish: Wish { chain: vec![None, Some("kvara".into())], copies: 2 },
         recipients: vec![address("bob@example.org.fog"), address("carol@example.org.fog")],
         mail: b"Subject: s\r\n\r\ntext\r\n".to_vec(),
     };
