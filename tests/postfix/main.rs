@@ -118,7 +118,9 @@ fn nothing_is_lost_while_the_exit_or_its_mta_is_away() {
 #[test]
 fn a_mail_goes_out_by_the_sendmail_of_postfix_whole_and_as_one() {
     let Some(dir) = scratch() else { return };
-    let there = Postfix::start(&dir.path().join("there"), THERE, &["plain"], "", "");
+    // What takes in what sendmail has put down.
+    let pickup = "pickup unix n - n 60 1 pickup\n";
+    let there = Postfix::start(&dir.path().join("there"), THERE, &["plain"], "", pickup);
     let program = dir.path().join("sendmail");
     // Written by a shell: a program that a test has open for writing can't be run while another test starts one.
     let script = format!("#!/bin/sh\nexec /usr/sbin/sendmail -C {} \"$@\"\n", there.etc().display());
