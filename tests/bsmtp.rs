@@ -88,7 +88,8 @@ fn a_batch_that_is_cut_off_or_broken_reaches_no_node() {
 
 /// Every 7th cut and those around the end: each is a process of its own.
 fn deferred_line_quickly(end: usize, socket: &str, whole: &str) -> Option<String> {
-    (end.is_multiple_of(7) || end + 4 > whole.len()).then(|| deferred_line(&args(socket), &whole.as_bytes()[..end]).unwrap())
+    (end.is_multiple_of(7) || end + 4 > whole.len())
+        .then(|| deferred_line(&args(socket), &whole.as_bytes()[..end]).unwrap())
 }
 
 #[test]
