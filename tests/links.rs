@@ -6,11 +6,13 @@ use fog::directory::NodeAddress;
 use fog::engine::{PacketId, WINDOW};
 use fog::id::NodeId;
 use fog::link::frame::{Answer, Hello};
-use fog::node::dial::{self, Pace};
+use fog::config::Socks;
+use fog::node::dial::{self, Pace, Road};
 use fog::node::driver::{Event, Outgoing};
 use fog::node::listen;
-use fog::node::peers::{Peer, Peers, Us};
+use fog::node::peers::{Known, Peer, Peers, Us};
 use fog::node::session::{self, Cut};
+use fog::node::socks::Tor;
 use fog::secret::Secret;
 use fog::sphinx::Packet;
 use fog::sphinx::geometry::PACKET_LEN;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -53,16 +56,25 @@ fn hello() -> Hello {
     Hello { now: clock::now(), document: None }
 }
 
-/// Node `seed`, which knows A and B.
-fn us(seed: u8) -> Arc<Us> {
+/// Node `seed`, which knows A and B at these addresses.
+fn us_at(seed: u8, address: &str) -> Us {
     let peer = |seed: u8| Peer {
         id: id(seed),
         name: format!("n{seed}"),
-        address: address("127.0.0.1:1"),
+        address: self::address(address),
         link_key: public(seed),
     };
     let peers: Peers = [A, B].into_iter().filter(|other| *other != seed).map(peer).collect();
-    Arc::new(Us { link_secret: secret(seed), document: [9; 32], clock_tolerance: Duration::from_secs(3600), peers })
+    Us { link_secret: secret(seed), document: [9; 32], clock_tolerance: Duration::from_secs(3600), peers }
+}
+
+/// Node `seed`, whose directory document never changes.
+fn known(seed: u8, address: &str) -> Known {
+    watch::channel(Arc::new(us_at(seed, address))).1
+}
+
+fn road(only_tor: bool) -> Arc<Road> {
+    Arc::new(Road { tor: Tor::new(Socks::Unix("/nowhere".into())), only_tor })
 }
 
 /// Node B, listening; its tasks end with the set.
@@ -70,15 +82,14 @@ async fn listening(tasks: &mut JoinSet<()>, room: usize) -> (String, mpsc::Recei
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (events, happened) = mpsc::channel(room);
-    tasks.spawn(listen::serve(listener, us(B), events));
+    tasks.spawn(listen::serve(listener, known(B, "127.0.0.1:1"), events));
     (address, happened)
 }
 
 /// Node A, which keeps a link to B at `address`.
 fn dialling(tasks: &mut JoinSet<()>, address: &str) -> mpsc::Receiver<Event> {
     let (events, happened) = mpsc::channel(64);
-    let peer = Peer { id: id(B), name: "b".into(), address: self::address(address), link_key: public(B) };
-    tasks.spawn(dial::keep(peer, us(A), PACE, events));
+    tasks.spawn(dial::keep(id(B), known(A, address), road(false), PACE, events));
     happened
 }
 
@@ -266,7 +277,7 @@ async fn a_listener_that_dies_is_found_again_and_takes_what_went_back() {
 
         let listener = TcpListener::bind(&address).await.unwrap();
         let (events, happened) = mpsc::channel(64);
-        life.spawn(listen::serve(listener, us(B), events));
+        life.spawn(listen::serve(listener, known(B, "127.0.0.1:1"), events));
         at_b = happened;
     }
 }

@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each table and its keys. What is not in here is refused, with the nearest that is.
-pub(crate) const KEYS: [(&str, &[&str]); 5] = [
+pub(crate) const KEYS: [(&str, &[&str]); 6] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
     ("entry", &["suffix", "max-size"]),
     ("exit", &["deliver", "from", "envelope-from", "max-size", "domains"]),
+    ("tor", &["socks"]),
     ("directory", &["trust", "threshold"]),
     ("spool", &["path", "max"]),
 ];
@@ -53,6 +54,8 @@ pub struct Config {
     pub entry: Entry,
     /// `[exit]`, if the node has that role.
     pub exit: Option<Exit>,
+    /// `[tor]`: where Tor takes requests.
+    pub socks: Socks,
     /// `[directory]`: whose signatures count.
     pub trust: Trust,
     /// `[spool]`
@@ -149,6 +152,15 @@ pub struct From {
     pub address: Address,
 }
 
+/// Tor's SOCKS port. Never a name: looking one up would go round Tor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Socks {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// An address of this machine, mostly.
+    Tcp(SocketAddr),
+}
+
 /// What the node keeps on disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Spool {
@@ -182,7 +194,11 @@ impl Config {
         }
         let node = node(&settings, base)?;
         let exit = if node.roles.exit { Some(exit(&settings, base)?) } else { None };
-        Ok(Self { exit, entry: entry(&settings)?, trust: trust(&settings)?, spool: spool(&settings, base)?, node })
+        let default = Socks::Unix("/run/tor/socks".into());
+        let wanted = "unix:PATH, or the IP address and port of Tor's SOCKS port";
+        let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
+        let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
+        Ok(Self { node, entry, exit, socks, trust, spool })
     }
 }
 
@@ -340,6 +356,13 @@ fn deliver(text: &str, base: &Path) -> Option<Deliver> {
         "maildir" => path(to).map(Deliver::Maildir),
         _ => None,
     }
+}
+
+fn socks(text: &str, base: &Path) -> Option<Socks> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return path_under(base)(path).map(Socks::Unix);
+    }
+    text.parse().ok().filter(|address: &SocketAddr| address.port() != 0).map(Socks::Tcp)
 }
 
 fn parse_from(text: &str) -> Option<From> {

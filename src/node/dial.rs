@@ -1,30 +1,31 @@
 //! Links we open: one task a peer, which connects, sends packets, matches the answers, and begins again for ever.
 
+use super::changes::Changes;
 use super::driver::{Event, Outgoing};
-use super::peers::{Peer, Us};
+use super::peers::{Known, Peer, Us};
 use super::session::{self, Cut, Link, Receiver, Sender};
+use super::socks::{Stream, Tor};
+use crate::directory::NodeAddress;
 use crate::engine::{PacketId, WINDOW};
 use crate::id::NodeId;
 use crate::link::frame::Answer;
 use crate::sys::clock;
 use crate::sys::log::{self, Program, log};
+use crate::sys::tor_failure::TorFailure;
 use rand::RngExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{self, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-/// How long a connection may take: over Tor, one to a service that went away was seen to hang for 70 s.
+/// How long a direct connection may take; over Tor, [`Tor`] has limits of its own.
 const CONNECT_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long the peer may take to answer the oldest packet it has. It commits to disk in between, and stops reading
 /// when it has too much to do.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
-
-/// At most one `link-down` a peer in this time, however often it comes and goes.
-const LOG_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long to wait before trying again.
 #[derive(Debug, Clone, Copy)]
@@ -44,65 +45,145 @@ impl Pace {
     }
 }
 
+/// How other nodes are reached.
+#[derive(Debug)]
+pub struct Road {
+    /// The way to onions.
+    pub tor: Tor,
+    /// Whether Tor is the only way: so for a node that is an onion itself, or the first peer with an address of
+    /// another kind would learn where it is.
+    pub only_tor: bool,
+}
+
+impl Road {
+    /// A stream to the node `peer` at `address`.
+    ///
+    /// # Errors
+    /// `Cut` if it can't be reached, or not in time; with what Tor said of it.
+    pub async fn connect(&self, address: &NodeAddress, peer: &NodeId) -> Result<Stream, NoLink> {
+        if self.only_tor || address.is_onion() {
+            return self.tor.connect(address, peer).await.map_err(NoLink::Tor);
+        }
+        let connect = TcpStream::connect((address.host(), address.port()));
+        let stream = timeout(CONNECT_LIMIT, connect).await.map_err(Cut::from)?.map_err(Cut::from)?;
+        // Packets and acknowledgements are whole when they are flushed; waiting for more would only cost time.
+        stream.set_nodelay(true).map_err(Cut::from)?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// Why there is no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoLink {
+    /// Tor gives no stream.
+    #[error(transparent)]
+    Tor(TorFailure),
+    /// The node doesn't answer, or isn't who it is to be.
+    #[error(transparent)]
+    Cut(#[from] Cut),
+}
+
 /// Why a period in which packets could be sent ended, when the link is still good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Busy;
 
-/// Keeps a link to `peer` for as long as the driver listens. Packets go through it when the driver has been told
-/// `LinkUp`; what is not acknowledged at `LinkDown` is the engine's again.
-pub async fn keep(peer: Peer, us: Arc<Us>, pace: Pace, events: mpsc::Sender<Event>) {
-    let mut changes = Changes::default();
+/// Keeps a link to the node `id` for as long as the driver listens and `known` has that node. Packets go through it
+/// when the driver has been told `LinkUp`; what is not acknowledged at `LinkDown` is the engine's again.
+pub async fn keep(id: NodeId, mut known: Known, road: Arc<Road>, pace: Pace, events: mpsc::Sender<Event>) {
+    let mut changes = Changes::of_what_is_down();
     let mut failures = 0_u32;
     while !events.is_closed() {
-        if let Ok(mut link) = open(&peer, &us).await {
+        let us = Arc::clone(&known.borrow_and_update());
+        let Some(peer) = us.peers.get(&id) else {
+            // It may come back with a later document.
+            tokio::select! {
+                () = changed(&mut known) => continue,
+                () = events.closed() => return,
+            }
+        };
+        let opened = open(peer, &us, &road).await;
+        let why = opened.as_ref().err().copied();
+        if let Ok(mut link) = opened {
             if changes.up() {
                 log(Program::Node, log::Event::LinkUp { node: &peer.name });
             }
             // A link is as good as the packets it took; who lets us in only to cut us off is tried ever more seldom.
-            while carry(&mut link, peer.id, &events, &mut failures).await == Ok(Busy) {
+            while carry(&mut link, peer, &mut known, &events, &mut failures).await == Ok(Busy) {
                 let pause = pace.pause(failures, &mut clock::rng());
                 sleep(pause).await;
             }
         }
         failures = failures.saturating_add(1);
         if changes.down() {
-            log(Program::Node, log::Event::LinkDown { node: &peer.name });
+            let why = why.and_then(NoLink::by_tor);
+            log(Program::Node, log::Event::LinkDown { node: &peer.name, why });
         }
         let pause = pace.pause(failures, &mut clock::rng());
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = moved(peer, &mut known) => failures = 0,
+        }
     }
 }
 
-async fn open(peer: &Peer, us: &Us) -> Result<Link<TcpStream>, Cut> {
-    // Looked up like any other name, an onion would be told to the DNS.
-    if peer.address.is_onion() {
-        return Err(Cut);
+impl NoLink {
+    const fn by_tor(self) -> Option<TorFailure> {
+        match self {
+            Self::Tor(why) => Some(why),
+            Self::Cut(_) => None,
+        }
     }
-    let connect = TcpStream::connect((peer.address.host(), peer.address.port()));
-    let stream = timeout(CONNECT_LIMIT, connect).await??;
-    // Packets and acknowledgements are whole when they are flushed; waiting for more would only cost time.
-    stream.set_nodelay(true)?;
+}
+
+/// Waits for another directory document; for ever if none can come.
+async fn changed(known: &mut Known) {
+    if known.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Waits for a directory document in which `peer` is not what it was.
+async fn moved(peer: &Peer, known: &mut Known) {
+    loop {
+        if known.borrow_and_update().peers.get(&peer.id) != Some(peer) {
+            return;
+        }
+        changed(known).await;
+    }
+}
+
+async fn open(peer: &Peer, us: &Us, road: &Road) -> Result<Link<Stream>, NoLink> {
+    let stream = road.connect(&peer.address, &peer.id).await?;
     let (link, hello) = session::initiate(stream, &us.link_secret, &peer.link_key, &us.hello()).await?;
-    if us.agrees(&hello) { Ok(link) } else { Err(Cut) }
+    if us.agrees(&hello) { Ok(link) } else { Err(NoLink::Cut(Cut)) }
 }
 
 /// One period in which packets go out: tells the driver of its begin and its end.
 async fn carry<S: AsyncRead + AsyncWrite>(
     link: &mut Link<S>,
-    peer: NodeId,
+    peer: &Peer,
+    known: &mut Known,
     events: &mpsc::Sender<Event>,
     failures: &mut u32,
 ) -> Result<Busy, Cut> {
     // A channel for this period alone: what the engine sent into it and nobody took is dropped with it.
     let (packets, to_send) = mpsc::channel(WINDOW);
     let (sent, unanswered) = mpsc::channel(WINDOW);
-    events.send(Event::LinkUp { peer, packets }).await.map_err(|_| Cut)?;
-    let ended = tokio::try_join!(
-        send(&mut link.sender, to_send, sent),
-        take_answers(&mut link.receiver, unanswered, peer, events, failures),
-    );
-    events.send(Event::LinkDown(peer)).await.map_err(|_| Cut)?;
-    ended.map(|((), busy)| busy)
+    let id = peer.id;
+    events.send(Event::LinkUp { peer: id, packets }).await.map_err(|_| Cut)?;
+    let period = async {
+        tokio::try_join!(
+            send(&mut link.sender, to_send, sent),
+            take_answers(&mut link.receiver, unanswered, id, events, failures),
+        )
+    };
+    let ended = tokio::select! {
+        ended = period => ended.map(|((), busy)| busy),
+        // A document with another key or address for it, or without it.
+        () = moved(peer, known) => Err(Cut),
+    };
+    events.send(Event::LinkDown(id)).await.map_err(|_| Cut)?;
+    ended
 }
 
 /// Sends packets, each one's id into `sent` first, until that is closed at its other end.
@@ -157,31 +238,6 @@ async fn take_answers<S: AsyncRead>(
     }
 }
 
-/// Which changes of one link the log tells of: a peer that comes and goes can't fill it.
-#[derive(Debug, Default)]
-struct Changes {
-    /// Whether the last line said `link-up`.
-    up: bool,
-    last_down: Option<time::Instant>,
-}
-
-impl Changes {
-    /// Whether to say `link-up` now: if the last word was another.
-    fn up(&mut self) -> bool {
-        !std::mem::replace(&mut self.up, true)
-    }
-
-    /// Whether to say `link-down` now: if the last word was another, and the last `link-down` is long ago. Asked again
-    /// at each try, so the log comes to the truth in the end.
-    fn down(&mut self) -> bool {
-        let say = self.up && self.last_down.is_none_or(|last| last.elapsed() >= LOG_EVERY);
-        if say {
-            (self.up, self.last_down) = (false, Some(time::Instant::now()));
-        }
-        say
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,8 +249,24 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use tokio::io::{DuplexStream, duplex};
+    use tokio::sync::watch;
+    use tokio::time;
 
     const PEER: NodeId = NodeId([2; 32]);
+
+    fn peer() -> Peer {
+        let address = NodeAddress::parse("127.0.0.1:1").unwrap();
+        Peer { id: PEER, name: "p".into(), address, link_key: [2; 32] }
+    }
+
+    fn us(peers: impl IntoIterator<Item = Peer>) -> Arc<Us> {
+        Arc::new(Us {
+            link_secret: Secret::filled(|bytes| bytes.fill(1)),
+            document: [9; 32],
+            clock_tolerance: Duration::from_secs(3600),
+            peers: peers.into_iter().collect(),
+        })
+    }
 
     fn packet() -> Packet {
         Packet::from_bytes(&[1; PACKET_LEN]).unwrap()
@@ -232,7 +304,10 @@ mod tests {
             told.pop();
             (told, packets.is_closed())
         };
-        let (ended, (told, closed), ()) = tokio::join!(carry(link, PEER, &events, &mut failures), driver, peer);
+        let (_documents, mut known) = watch::channel(us([self::peer()]));
+        let us = self::peer();
+        let carried = carry(link, &us, &mut known, &events, &mut failures);
+        let (ended, (told, closed), ()) = tokio::join!(carried, driver, peer);
         assert!(closed, "a period's packets end with it");
         (ended, failures, told)
     }
@@ -295,7 +370,9 @@ mod tests {
         let (events, mut happened) = mpsc::channel(64);
         let driver = async { drop(happened.recv().await) };
         let mut failures = 0;
-        assert_eq!(tokio::join!(carry(&mut link, PEER, &events, &mut failures), driver).0, Err(Cut));
+        let (us, mut known) = (peer(), watch::channel(us([peer()])).1);
+        let carried = carry(&mut link, &us, &mut known, &events, &mut failures);
+        assert_eq!(tokio::join!(carried, driver).0, Err(Cut));
         assert!(matches!(happened.recv().await, Some(Event::LinkDown(PEER))));
     }
 
@@ -314,15 +391,27 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_link_that_comes_and_goes_is_logged_once_an_hour() {
-        let mut changes = Changes::default();
-        let mut lines = 0;
-        for _ in 0..24 * 60 {
-            lines += u32::from(changes.up()) + u32::from(changes.down());
-            time::advance(Duration::from_secs(60)).await;
+    #[tokio::test]
+    async fn a_link_ends_when_a_document_has_another_key_or_address_for_the_peer_or_not_the_peer() {
+        let new_key = Peer { link_key: [3; 32], ..peer() };
+        let new_address = Peer { address: NodeAddress::parse("127.0.0.1:2").unwrap(), ..peer() };
+        for now in [us([new_key]), us([new_address]), us([])] {
+            let (mut link, _theirs) = pair().await;
+            let (events, mut happened) = mpsc::channel(64);
+            let (documents, mut known) = watch::channel(us([peer()]));
+            let driver = async {
+                let up = happened.recv().await;
+                // The same peer in another document is no reason.
+                documents.send_replace(us([peer(), Peer { id: NodeId([7; 32]), link_key: [7; 32], ..peer() }]));
+                tokio::task::yield_now().await;
+                assert!(happened.try_recv().is_err());
+                documents.send_replace(now);
+                let down = happened.recv().await;
+                assert!(matches!((up, down), (Some(Event::LinkUp { .. }), Some(Event::LinkDown(PEER)))));
+            };
+            let (us, mut failures) = (peer(), 0);
+            let carried = carry(&mut link, &us, &mut known, &events, &mut failures);
+            assert_eq!(tokio::join!(carried, driver).0, Err(Cut));
         }
-        assert_eq!(lines, 1 + 2 * 24);
-        assert!(changes.up || changes.up(), "the last word is the true one");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::crowd::{Crowd, Rules};
 use super::driver::Event;
-use super::peers::Us;
+use super::peers::{Known, Us};
 use super::session::{self, Cut, Link, Receiver, Sender};
 use crate::engine::WINDOW;
 use crate::id::NodeId;
@@ -29,21 +29,25 @@ const LINKS_PER_PEER: usize = 2;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes links from the nodes of the directory document until it is dropped, which cuts them all.
-pub async fn serve(listener: TcpListener, us: Arc<Us>, events: mpsc::Sender<Event>) {
+pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender<Event>) {
     let mut strangers = Crowd::new(STRANGERS);
     let mut links = Links::default();
     loop {
         tokio::select! {
-            // Whoever is done is seen to before more are let in.
+            // Whoever is done is seen to before more are let in, and by the document of this moment.
             biased;
+            Ok(()) = known.changed() => links.cut_all_but(&known.borrow_and_update()),
             Some(ended) = strangers.next() => {
-                if let Ok((peer, link)) = ended {
+                if let Ok((peer, link)) = ended && known.borrow().peers.lets_in(&peer) {
                     links.begin(peer, take(link, peer, events.clone()));
                 }
             }
             Some(_) = links.tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => strangers.admit(0, |_| admit(stream, Arc::clone(&us))),
+                Ok((stream, _)) => {
+                    let us = Arc::clone(&known.borrow());
+                    strangers.admit(0, |_| admit(stream, us));
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
@@ -68,6 +72,12 @@ impl Links {
             oldest.abort();
         }
         of_peer.push_back(self.tasks.spawn(task));
+    }
+
+    /// Cuts the links of nodes that aren't known any more.
+    fn cut_all_but(&mut self, us: &Us) {
+        let gone = self.by_peer.extract_if(.., |peer, _| !us.peers.lets_in(peer));
+        gone.flat_map(|(_, links)| links).for_each(|link| link.abort());
     }
 }
 

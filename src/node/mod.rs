@@ -4,6 +4,7 @@
 //! between them, and between their tasks, goes through bounded channels, and the engine never waits: who has too much
 //! to say to it waits instead, down to the other end of its socket.
 
+mod changes;
 pub mod control;
 mod crowd;
 pub mod dial;
@@ -13,6 +14,7 @@ pub mod listen;
 pub mod local;
 pub mod peers;
 pub mod session;
+pub mod socks;
 mod start;
 pub mod submit_socket;
 pub mod trouble;
@@ -31,7 +33,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use trouble::Trouble;
@@ -76,14 +78,16 @@ struct Sockets {
 async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), Trouble> {
     let mut stop = StopSignals::new()?;
     let sockets = bind(config).await?;
-    let Node { engine, us, pace, envelope_from, max_mail, demo, epoch, valid_until } = node;
-    let us = Arc::new(us);
+    let Node { engine, us, pace, road, envelope_from, max_mail, demo, epoch, valid_until } = node;
+    let road = Arc::new(road);
+    let links_known = us.peers.len();
+    let known = watch::channel(Arc::new(us)).1;
     let (events, happened) = mpsc::channel(EVENTS);
     let watchers = Watchers { links_up: Arc::default(), witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0) };
     let status = Arc::new(control::Status {
         name: config.node.name.clone(),
         up_since: clock::now(),
-        links_known: us.peers.len(),
+        links_known,
         links_up: Arc::clone(&watchers.links_up),
         epoch,
         valid_until,
@@ -91,7 +95,7 @@ async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), 
     });
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(listen::serve(sockets.links, Arc::clone(&us), events.clone()));
+    tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone()));
     tasks.spawn(control::serve(sockets.control, status));
     if let Some(exit) = sockets.exit {
         tasks.spawn(exit_socket::serve(exit, events.clone()));
@@ -102,9 +106,7 @@ async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), 
     let connect = {
         let (events, runtime) = (events.clone(), Handle::current());
         move |id| {
-            if let Some(peer) = us.peers.get(&id) {
-                runtime.spawn(dial::keep(peer.clone(), Arc::clone(&us), pace, events.clone()));
-            }
+            runtime.spawn(dial::keep(id, known.clone(), Arc::clone(&road), pace, events.clone()));
         }
     };
     let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;

@@ -6,10 +6,15 @@ use crate::link::frame::Hello;
 use crate::secret::Secret;
 use crate::sys::clock;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+
+/// Who we are and whom we know, as it changes with the directory document.
+pub type Known = watch::Receiver<Arc<Us>>;
 
 /// What a link needs to know of another node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its id.
     pub id: NodeId,
@@ -58,7 +63,7 @@ impl Us {
     }
 }
 
-/// The nodes of the directory document, by id and by link key.
+/// The nodes of the directory document, and the link keys by which nodes are let in.
 #[derive(Debug, Default)]
 pub struct Peers {
     by_id: BTreeMap<NodeId, Peer>,
@@ -66,6 +71,15 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// As they are, but who was let in by the document before is let in still: not all nodes take the new one at once.
+    #[must_use]
+    pub fn after(mut self, before: impl IntoIterator<Item = Peer>) -> Self {
+        for Peer { id, link_key, .. } in before {
+            self.by_key.entry(link_key).or_insert(id);
+        }
+        self
+    }
+
     /// The node with this id.
     #[must_use]
     pub fn get(&self, id: &NodeId) -> Option<&Peer> {
@@ -76,6 +90,12 @@ impl Peers {
     #[must_use]
     pub fn holder(&self, link_key: &[u8; 32]) -> Option<NodeId> {
         self.by_key.get(link_key).copied()
+    }
+
+    /// Whether any link key is this node's.
+    #[must_use]
+    pub fn lets_in(&self, id: &NodeId) -> bool {
+        self.by_key.values().any(|holder| holder == id)
     }
 
     /// How many there are.

@@ -1,7 +1,8 @@
 //! From a configuration to a node that is ready to open its sockets.
 
-use super::dial::Pace;
+use super::dial::{Pace, Road};
 use super::peers::{Peer, Us};
+use super::socks::Tor;
 use super::trouble::Trouble;
 use crate::config::Config;
 use crate::directory::{Document, Params, Rejected};
@@ -30,6 +31,7 @@ pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) us: Us,
     pub(super) pace: Pace,
+    pub(super) road: Road,
     /// The envelope sender of what it hands out.
     pub(super) envelope_from: Option<Address>,
     /// The largest mail it takes from an injector, in bytes.
@@ -74,6 +76,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
             link_secret: key.link,
         },
         pace: pace(params),
+        road: Road { tor: Tor::new(config.socks.clone()), only_tor: config.node.onion.is_onion() },
         envelope_from: config.exit.as_ref().and_then(|exit| exit.envelope_from.clone()),
         max_mail,
         demo: params.demo,

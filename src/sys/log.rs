@@ -1,6 +1,7 @@
 //! What the log may say: a closed list. There is no call that takes free text, so no address, subject, id or size of a
 //! mail can get in, by any mistake.
 
+use super::tor_failure::TorFailure;
 use crate::id::Epoch;
 use std::fmt;
 use std::io::Write;
@@ -32,6 +33,15 @@ pub enum Event<'a> {
     LinkDown {
         /// Its published name.
         node: &'a str,
+        /// Why, if Tor says so.
+        why: Option<TorFailure>,
+    },
+    /// Tor takes our requests.
+    TorUp,
+    /// It doesn't, for a while now; it is tried again and again.
+    TorDown {
+        /// Why.
+        why: TorFailure,
     },
     /// The directory document in use.
     Directory {
@@ -61,6 +71,8 @@ impl Event<'_> {
             Self::Stop => ("stop", NOTICE),
             Self::LinkUp { .. } => ("link-up", INFO),
             Self::LinkDown { .. } => ("link-down", WARNING),
+            Self::TorUp => ("tor-up", NOTICE),
+            Self::TorDown { .. } => ("tor-down", WARNING),
             Self::Directory { .. } => ("directory", NOTICE),
             Self::MtaUp => ("mta-up", NOTICE),
             Self::MtaDown => ("mta-down", WARNING),
@@ -75,11 +87,18 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word().0)?;
         match self {
-            Self::LinkUp { node } | Self::LinkDown { node } => write!(f, ": node={node}"),
+            Self::LinkUp { node } | Self::LinkDown { node, why: None } => write!(f, ": node={node}"),
+            Self::LinkDown { node, why: Some(why) } => write!(f, ": node={node}, why={}", why.word()),
+            Self::TorDown { why } => write!(f, ": why={}", why.word()),
             Self::Directory { epoch } => write!(f, ": epoch={epoch}"),
-            Self::Start | Self::Ready | Self::Stop | Self::MtaUp | Self::MtaDown | Self::ConfigRejected | Self::Bug => {
-                Ok(())
-            }
+            Self::Start
+            | Self::Ready
+            | Self::Stop
+            | Self::TorUp
+            | Self::MtaUp
+            | Self::MtaDown
+            | Self::ConfigRejected
+            | Self::Bug => Ok(()),
         }
     }
 }
@@ -108,7 +127,21 @@ mod tests {
     fn an_event_is_one_line() {
         for (event, plain, journal) in [
             (Event::Start, "fog/node: start\n", "<5>start\n"),
-            (Event::LinkDown { node: "kvara" }, "fog/node: link-down: node=kvara\n", "<4>link-down: node=kvara\n"),
+            (
+                Event::LinkDown { node: "kvara", why: None },
+                "fog/node: link-down: node=kvara\n",
+                "<4>link-down: node=kvara\n",
+            ),
+            (
+                Event::LinkDown { node: "kvara", why: Some(TorFailure::NoDescriptor) },
+                "fog/node: link-down: node=kvara, why=no-descriptor\n",
+                "<4>link-down: node=kvara, why=no-descriptor\n",
+            ),
+            (
+                Event::TorDown { why: TorFailure::NotSocks },
+                "fog/node: tor-down: why=not-socks\n",
+                "<4>tor-down: why=not-socks\n",
+            ),
             (Event::Directory { epoch: Epoch(7) }, "fog/node: directory: epoch=7\n", "<5>directory: epoch=7\n"),
         ] {
             assert_eq!(line(Program::Node, event, false), plain);

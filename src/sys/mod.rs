@@ -5,3 +5,4 @@ pub mod exit_code;
 pub mod file;
 pub mod key_file;
 pub mod log;
+pub mod tor_failure;
