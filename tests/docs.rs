@@ -60,8 +60,8 @@ fn every_option_is_in_its_page_and_pages_have_no_others() {
 
 #[test]
 fn every_key_of_the_configuration_is_in_its_table() {
-    let source = read("src/config/mod.rs");
-    let tables = source.split("const KEYS:").nth(1).unwrap().split("/// All that can be configured").next().unwrap();
+    let source = read("src/config/keys.rs");
+    let tables = source.split("const KEYS:").nth(1).unwrap().split("const NUMBERS").next().unwrap();
     let mut known = BTreeSet::new();
     let mut table = "";
     for (word, begins_table) in quoted(tables) {
@@ -101,6 +101,14 @@ fn every_line_of_the_log_is_in_fog_log_7() {
     let known: BTreeSet<String> = quoted(words).into_iter().map(|(word, _)| word.to_owned()).collect();
     assert!(known.contains("link-down"), "the enum was not understood");
     let text = page("fog-log.7");
+    let reasons = read("src/sys/tor_failure.rs");
+    let reasons = reasons.split("fn word(").nth(1).unwrap();
+    let reasons: BTreeSet<String> = quoted(reasons).into_iter().map(|(word, _)| word.to_owned()).collect();
+    assert!(reasons.contains("no-descriptor"), "the reasons were not understood");
+    let table = text.split(".Ss Why Tor fails").nth(1).unwrap().split("\n.Ss ").next().unwrap();
+    let described: BTreeSet<String> =
+        table.lines().filter_map(|line| line.strip_prefix(".It Cm ")).map(str::to_owned).collect();
+    assert_eq!(described, reasons);
     let (node, exit) = text.split_once(".Ss fog exit").unwrap();
     assert_eq!(items(node), known);
     let said = items(exit);

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 
+use fog::config::Socks;
 use fog::directory::NodeAddress;
 use fog::engine::{PacketId, WINDOW};
 use fog::id::NodeId;
 use fog::link::frame::{Answer, Hello};
-use fog::config::Socks;
 use fog::node::dial::{self, Pace, Road};
 use fog::node::driver::{Event, Outgoing};
 use fog::node::listen;

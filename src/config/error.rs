@@ -50,12 +50,18 @@ impl ConfigError {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// `FILE:LINE:COL: message`, or `FILE: message`: the first line of `Display`.
+    /// `PLACE: message`: the first line of `Display`.
     #[must_use]
     pub fn headline(&self) -> String {
+        format!("{}: {}", self.place(), self.message)
+    }
+
+    /// `FILE:LINE:COL`, or `FILE`.
+    #[must_use]
+    pub fn place(&self) -> String {
         match self.line {
-            0 => format!("{}: {}", self.file, self.message),
-            line => format!("{}:{line}:{}: {}", self.file, self.column, self.message),
+            0 => self.file.clone(),
+            line => format!("{}:{line}:{}", self.file, self.column),
         }
     }
 }

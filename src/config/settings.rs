@@ -1,39 +1,46 @@
 //! Keys and values as they were written, each with its place.
 
 use super::error::ConfigError;
+use super::keys::NUMBERS;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Range;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// The longest piece of a file that an error shows inside a sentence.
+const SHOWN: usize = 60;
 
 /// One key's value, and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+struct Setting {
     value: Value,
-    /// An error at this value, still without a message.
+    written: Written,
+}
+
+/// A value, or an item of one, as it was written.
+#[derive(Clone, Debug)]
+struct Written {
+    /// An error at this place, still without a message.
     place: ConfigError,
-    key: String,
+    shown: String,
 }
 
 #[derive(Clone, Debug)]
 enum Value {
-    /// A string, or a number as it was written.
     Text(String),
-    List(Vec<String>),
+    /// A number as it was written, without quotes.
+    Number(String),
+    /// Its items, those that are texts with their text.
+    List(Vec<(Option<String>, Written)>),
+    /// A boolean, a time, a table: nothing that any key takes.
+    Other,
 }
 
-impl Setting {
-    /// The items of a list; a text is a list of what stands between its commas.
-    pub(super) fn items(&self) -> impl Iterator<Item = &str> {
-        let (text, list) = match &self.value {
-            Value::Text(text) => (Some(text.split(',').map(str::trim).filter(|item| !item.is_empty())), None),
-            Value::List(list) => (None, Some(list.iter().map(String::as_str))),
-        };
-        text.into_iter().flatten().chain(list.into_iter().flatten())
-    }
-
-    /// The error that this value is not what was `wanted`.
-    pub(super) fn wrong(&self, wanted: &str) -> ConfigError {
-        ConfigError { message: format!("the value of {} is wrong", self.key), ..self.place.clone() }
+impl Written {
+    /// The error that this is not what was `wanted` of `key`.
+    fn wrong(&self, key: &str, wanted: &str) -> ConfigError {
+        ConfigError { message: format!("{key} can't be {}", self.shown), ..self.place.clone() }
             .hint(format!("wanted: {wanted}"))
     }
 }
@@ -65,12 +72,7 @@ impl Settings {
             for (key, value) in keys {
                 let full = self.full(name.get_ref(), key.get_ref());
                 let full = full.map_err(|(message, hint)| error(key.span().start, message).hint(hint))?;
-                let place = error(value.span().start, String::new());
-                let value = value_of(value.get_ref()).ok_or_else(|| {
-                    let message = format!("the value of {full} is neither a text nor a list of texts");
-                    ConfigError { message, ..place.clone() }
-                })?;
-                self.found.insert(full.clone(), Setting { value, place, key: full });
+                self.found.insert(full, setting(value, &|span| written(file, text, span)));
             }
         }
         // The first file is the main one: what is missing belongs there.
@@ -89,9 +91,10 @@ impl Settings {
             return Err(error(format!("`{set}` is no setting")).hint("wanted: TABLE.KEY=VALUE, as in spool.max=2G"));
         };
         let full = self.full(table, key).map_err(|(message, hint)| error(message).hint(hint))?;
-        let value = Value::Text(value.trim().to_owned());
+        let value = value.trim().to_owned();
         let place = ConfigError { text: set.to_owned(), ..error(String::new()) };
-        self.found.insert(full.clone(), Setting { value, place, key: full });
+        let written = Written { place, shown: quoted(&value) };
+        self.found.insert(full, Setting { value: Value::Text(value), written });
         Ok(())
     }
 
@@ -105,9 +108,10 @@ impl Settings {
         let Some(setting) = self.found.get(key) else { return Ok(None) };
         let value = match &setting.value {
             Value::Text(text) => parse(text),
-            Value::List(_) => None,
+            Value::Number(number) if NUMBERS.contains(&key) => parse(number),
+            _ => None,
         };
-        value.map(Some).ok_or_else(|| setting.wrong(wanted))
+        value.map(Some).ok_or_else(|| setting.written.wrong(key, wanted))
     }
 
     /// The value of `key`, or its default.
@@ -131,13 +135,29 @@ impl Settings {
         self.optional(key, wanted, parse)?.ok_or_else(|| self.missing(key))
     }
 
-    /// What `parse` makes of the list `key`, if it is set.
-    pub(super) fn list<T>(
+    /// What `parse` makes of each item of the list `key`, if it is set; a text is a list of what stands between its
+    /// commas.
+    pub(super) fn items<T>(
         &self,
         key: &str,
-        parse: impl FnOnce(&Setting) -> Result<T, ConfigError>,
-    ) -> Result<Option<T>, ConfigError> {
-        self.found.get(key).map(parse).transpose()
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, ConfigError> {
+        let Some(Setting { value, written }) = self.found.get(key) else { return Ok(None) };
+        let items: Result<Vec<T>, ConfigError> = match value {
+            Value::Text(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| parse(item).ok_or_else(|| written.wrong(key, wanted)))
+                .collect(),
+            Value::List(items) => items
+                .iter()
+                .map(|(text, item)| text.as_deref().and_then(&parse).ok_or_else(|| item.wrong(key, wanted)))
+                .collect(),
+            Value::Number(_) | Value::Other => Err(written.wrong(key, wanted)),
+        };
+        items.map(Some)
     }
 
     /// The error that `key` is not set.
@@ -146,11 +166,9 @@ impl Settings {
         ConfigError::of_file(&self.file, format!("`{key}` is missing in [{table}]"))
     }
 
-    /// An error at `key`, wherever it is set.
-    pub(super) fn error(&self, key: &str, message: &str, hint: &str) -> ConfigError {
-        let place = self.found.get(key).map(|setting| setting.place.clone());
-        let place = place.unwrap_or_else(|| ConfigError::of_file(&self.file, String::new()));
-        ConfigError { message: message.to_owned(), ..place }.hint(hint)
+    /// The error that the value of `key` is not what was `wanted`, wherever it is set.
+    pub(super) fn wrong(&self, key: &str, wanted: &str) -> ConfigError {
+        self.found.get(key).map_or_else(|| self.missing(key), |setting| setting.written.wrong(key, wanted))
     }
 
     fn full(&self, table: &str, key: &str) -> Result<String, (String, String)> {
@@ -185,17 +203,34 @@ impl Settings {
     }
 }
 
-fn value_of(value: &DeValue<'_>) -> Option<Value> {
-    let scalar = |value: &DeValue<'_>| match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.to_string()),
-        _ => None,
+fn setting(value: &Spanned<DeValue<'_>>, written: &impl Fn(Range<usize>) -> Written) -> Setting {
+    let item = |item: &Spanned<DeValue<'_>>| {
+        let text = item.get_ref().as_str().map(str::to_owned);
+        (text, written(item.span()))
     };
-    if let Some(items) = value.as_array() {
-        let items: Option<Vec<_>> = items.iter().map(|item| scalar(item.get_ref())).collect();
-        return items.map(Value::List);
-    }
-    scalar(value).map(Value::Text)
+    let parsed = match value.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => Value::Number(number.to_string()),
+        DeValue::Array(items) => Value::List(items.iter().map(item).collect()),
+        _ => Value::Other,
+    };
+    Setting { value: parsed, written: written(value.span()) }
+}
+
+/// What stands in `span` of a file, on one line.
+fn written(file: &str, text: &str, span: Range<usize>) -> Written {
+    let place = ConfigError::at(file, text, span.start, String::new());
+    let whole = text.get(span).unwrap_or_default();
+    let line = whole.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(SHOWN).collect();
+    Written { place, shown: if short == whole { short } else { format!("{short}...") } }
+}
+
+/// What was given on the command line, as it would stand in a file.
+fn quoted(value: &str) -> String {
+    let short: String = value.chars().take(SHOWN).collect();
+    let dots = if short == value { "" } else { "..." };
+    format!("\"{}\"{dots}", short.escape_debug())
 }
 
 fn not_toml(bad: &impl Display) -> String {

@@ -17,7 +17,7 @@ pub const MIX_KEYS: u64 = 8;
 /// Most mix keys a descriptor may have.
 pub const MAX_MIX_KEYS: usize = 16;
 /// Most domains an exit may list.
-const MAX_DOMAINS: usize = 64;
+pub const MAX_DOMAINS: usize = 64;
 /// Longest text of a descriptor: 16 keys of 1,624 base64 digits, 64 domains of 253, and the rest.
 pub(super) const MAX_LEN: usize = 48 << 10;
 const MAX_NAME: usize = 32;

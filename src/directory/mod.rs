@@ -11,7 +11,9 @@ mod params;
 pub mod units;
 
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
-pub use descriptor::{Descriptor, Domains, ExitPolicy, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name};
+pub use descriptor::{
+    Descriptor, Domains, ExitPolicy, MAX_DOMAINS, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name,
+};
 pub use document::{Authority, Candidate, Contents, Document, Rejected, Shared, Trust, VALID_EPOCHS, least_threshold};
 pub use identity::{Identity, IdentityKey, Signature};
 pub use lines::{Malformed, Wrong};

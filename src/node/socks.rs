@@ -111,12 +111,7 @@ async fn connect_tcp(proxy: std::net::SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Asks the proxy for a stream to `address`, as `user`.
-async fn request<S: Duplex>(
-    mut proxy: S,
-    address: &NodeAddress,
-    user: &str,
-    password: &str,
-) -> Result<S, TorFailure> {
+async fn request<S: Duplex>(mut proxy: S, address: &NodeAddress, user: &str, password: &str) -> Result<S, TorFailure> {
     let heard = Mutex::new(Vec::with_capacity(HEARD));
     let listener = Listener { proxy: &mut proxy, heard: &heard };
     let target = (address.host(), address.port());
@@ -181,7 +176,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listener<'_, S> {
         let room = HEARD - heard.len();
         heard.extend(buf.filled().iter().skip(before).take(room));
         // Without a user name all our streams would share circuits: not even the request is to be made.
-        if heard.starts_with(&[5, 0]) { Poll::Ready(Err(io::ErrorKind::InvalidData.into())) } else { Poll::Ready(Ok(())) }
+        if heard.starts_with(&[5, 0]) {
+            Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 }
 

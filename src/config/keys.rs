@@ -1,0 +1,32 @@
+//! Which keys there are.
+
+/// Each table and its keys. What is not in here is refused, with the nearest that is.
+pub(crate) const KEYS: [(&str, &[&str]); 6] = [
+    ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
+    ("entry", &["suffix", "max-size"]),
+    ("exit", &["deliver", "from", "envelope-from", "max-size", "domains"]),
+    ("tor", &["socks"]),
+    ("directory", &["trust", "threshold"]),
+    ("spool", &["path", "max"]),
+];
+
+/// The keys of `[network]`, which stand in no file: they are given when a network is founded.
+pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
+    "network",
+    &[
+        "strategy",
+        "min-delay",
+        "mean-delay",
+        "max-delay",
+        "tick",
+        "send-every",
+        "hops",
+        "epoch",
+        "max-size",
+        "message-id-domain",
+        "demo",
+    ],
+)];
+
+/// The keys whose value may be a number without quotes.
+pub(super) const NUMBERS: [&str; 4] = ["entry.max-size", "exit.max-size", "directory.threshold", "spool.max"];
