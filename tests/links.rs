@@ -310,3 +310,26 @@ async fn a_driver_with_enough_to_do_makes_the_peer_wait() {
     };
     tokio::join!(sending, taking, answers);
 }
+
+#[tokio::test]
+async fn who_was_in_the_document_before_is_let_in_and_who_was_in_the_one_before_that_is_cut() {
+    let mut tasks = JoinSet::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
+    let (events, _happened) = mpsc::channel(64);
+    tasks.spawn(listen::serve(listener, known, events));
+    let call = async || {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        session::initiate(stream, &secret(A), &public(B), &hello()).await
+    };
+    let mut link = call().await.unwrap().0;
+
+    let a = us_at(B, "127.0.0.1:1").peers.get(&id(A)).unwrap().clone();
+    let nobody = || Us { peers: Peers::default(), ..us_at(B, "127.0.0.1:1") };
+    documents.send_replace(Arc::new(Us { peers: Peers::default().after([a]), ..nobody() }));
+    assert!(call().await.is_ok(), "not all nodes take a document at once");
+    documents.send_replace(Arc::new(nobody()));
+    assert_eq!(link.receiver.answer().await, Err(Cut), "a link that is up ends");
+    assert!(call().await.is_err());
+}

@@ -4,19 +4,14 @@
 
 use fog::config::Config;
 use fog::delivery::{self, Deliver, Disposition};
-use fog::directory::{
-    Authority, Candidate, Contents, Descriptor, Domains, ExitPolicy, IdentityKey, NodeAddress, Params, Signed,
-};
-use fog::id::Epoch;
+use fog::directory::{Authority, Candidate, Contents, IdentityKey, Params};
 use fog::mail::address::Address;
 use fog::node::{self, trouble::Trouble};
 use fog::secret::Secret;
-use fog::sphinx::xwing::MixKey;
-use fog::store::Store;
 use fog::submit::{Outcome, Reply, Request, Source, Wish};
+use fog::sys::clock;
 use fog::sys::exit_code::ExitCode;
 use fog::sys::key_file::NodeKey;
-use fog::sys::{clock, file};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -30,6 +25,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+
+#[path = "common/member.rs"]
+mod member;
 
 const NAMES: [&str; 3] = ["entry", "mix", "exit"];
 const MAX_MAIL: usize = 1 << 20;
@@ -56,7 +54,7 @@ impl Network {
         let epoch = clock::now().epoch(params.epoch);
         let authority = IdentityKey::from_seed(&Secret::filled(|seed| seed.fill(9)));
         let fingerprint = authority.node_id();
-        let nodes = NAMES.map(|name| signed(&dir.path().join(name), name, epoch));
+        let nodes = NAMES.map(|name| member::signed(&dir.path().join(name), name, epoch));
         let listens = nodes.clone().map(|node| node.descriptor().address.to_string());
         let contents = Contents {
             epoch,
@@ -96,41 +94,12 @@ impl Network {
     fn start(&self, node: usize) -> thread::JoinHandle<Result<(), Trouble>> {
         let config = self.config(node);
         let (ready, when_ready) = mpsc::channel();
-        let node = thread::spawn(move || node::run(&config, || ready.send(()).unwrap()));
+        let node = thread::spawn(move || node::run(&config, || Ok(config.clone()), || ready.send(()).unwrap()));
         if when_ready.recv().is_err() {
             panic!("{:?}", node.join().unwrap());
         }
         node
     }
-}
-
-/// Makes the keys and the spool of a node, and its descriptor.
-fn signed(home: &Path, name: &str, epoch: Epoch) -> Signed {
-    let spool = home.join("spool");
-    file::create_private_dir(home).unwrap();
-    file::create_private_dir(&spool).unwrap();
-    let key = NodeKey::create(&home.join("node.key"), &mut clock::rng()).unwrap();
-    let mut store = Store::open(&spool).unwrap();
-    let epochs = epoch.minus(1).0..=epoch.plus(2).0;
-    store.ensure_keys(Epoch(*epochs.start()), Epoch(*epochs.end()), &mut clock::rng()).unwrap();
-    // Free when this is dropped; the node binds it again.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let descriptor = Descriptor {
-        name: name.into(),
-        sequence: 1,
-        identity: key.identity.public(),
-        link_key: key.link_public(),
-        address: NodeAddress::parse(&format!("127.0.0.1:{port}")).unwrap(),
-        family: None,
-        contact: None,
-        version: "0.1.0".into(),
-        mix: name == "mix",
-        exit: (name == "exit").then_some(ExitPolicy { domains: Domains::All, max_size: 1 << 20 }),
-        mix_keys: epochs
-            .map(|epoch| (Epoch(epoch), MixKey::from_seed(store.mix_seed(Epoch(epoch)).unwrap()).public().clone()))
-            .collect(),
-    };
-    descriptor.sign(&key.identity).unwrap()
 }
 
 fn ask(home: &Path, request: &str) -> BufReader<UnixStream> {
@@ -201,7 +170,7 @@ fn a_letter_crosses_three_nodes_which_then_stop_when_told() {
     assert_eq!(line(&mut witness)["event"], "passed");
     assert_eq!(line(&mut ask(&entry, "status\n"))["links"]["up"], 1);
 
-    let second = node::run(&network.config(0), || panic!("not two on one spool")).unwrap_err();
+    let second = node::run(&network.config(0), || Err(String::new()), || panic!("not two on one spool")).unwrap_err();
     assert_eq!((second.exit, second.what.as_str()), (ExitCode::Exists, "another node works on this spool"));
 
     assert!(Command::new("kill").arg(std::process::id().to_string()).status().unwrap().success());
@@ -317,7 +286,7 @@ fn refused(network: &Network, set: &str, (what, exit, found, hint): (&str, ExitC
     let set: Vec<String> = Some(set.to_owned()).filter(|set| !set.is_empty()).into_iter().collect();
     let files = [("fog.toml".to_owned(), network.configs[0].clone())];
     let config = Config::parse(&files, &set, &network.home(0)).unwrap();
-    let trouble = node::run(&config, || panic!("it started: {what}")).unwrap_err();
+    let trouble = node::run(&config, || Err(String::new()), || panic!("it started: {what}")).unwrap_err();
     assert_eq!((trouble.what.as_str(), trouble.exit), (what, exit), "{trouble:?}");
     assert!(trouble.found.as_ref().is_some_and(|said| said.contains(found)), "{trouble:?}");
     assert!(trouble.hint.as_ref().is_some_and(|said| said.contains(hint)), "{trouble:?}");

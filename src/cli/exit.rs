@@ -2,9 +2,11 @@
 
 use super::error::CliError;
 use super::global::Global;
+use crate::config::Config;
 use crate::mta::exit::{Event, Exit};
 use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{self, Program};
+use std::cell::Cell;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,41 +18,68 @@ pub struct Args {
     socket: Option<PathBuf>,
 }
 
-/// Serves the node until SIGTERM or SIGINT.
+/// Serves the node until SIGTERM or SIGINT. At SIGHUP it reads the configuration again, and goes by it if it is good.
 ///
 /// # Errors
 /// A configuration that can't be read, or an operating system that gives no signals or sockets.
 pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let config = global.load()?;
+    let mut config = global.load()?;
     let socket = args.socket.clone().unwrap_or_else(|| config.node.exit_socket());
-    let Some(exit) = config.exit else {
+    if config.exit.is_none() {
         return Err(CliError::new(ExitCode::Config, "this node is no exit")
             .found(format!("node.roles in {} is without \"exit\"", global.config.display()))
             .try_("add \"exit\" to node.roles, and an [exit] table (fog.toml(5))"));
-    };
+    }
     let trouble = |error: std::io::Error| CliError::new(ExitCode::Io, "the exit can't run").found(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(trouble)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
         log::log(Program::Exit, log::Event::Start);
-        let node = config.node.name;
-        Exit::new(exit.deliver, config.entry.suffix, |event| tell(event, &node)).serve(&socket, stop).await;
+        while let Some(exit) = &config.exit {
+            let reload = Cell::new(false);
+            let told = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hangup.recv() => reload.set(true),
+                }
+            };
+            let (suffix, node) = (config.entry.suffix.clone(), &config.node.name);
+            // What was being handed over is done and answered when this ends; the node brings the rest again.
+            Exit::new(exit.deliver.clone(), suffix, |event| tell(event, node)).serve(&socket, told).await;
+            if !reload.get() {
+                break;
+            }
+            config = reloaded(config, global, args);
+        }
         log::log(Program::Exit, log::Event::Stop);
         Ok(())
     })
 }
 
+/// The configuration as it is now, or the one in use if that is wrong.
+fn reloaded(config: Config, global: &Global, args: &Args) -> Config {
+    let now = match global.reload() {
+        Ok(now) => now,
+        Err(at) => {
+            log::log(Program::Exit, log::Event::ConfigRejected { at: &at });
+            return config;
+        }
+    };
+    let moved = args.socket.is_none() && now.node.sockets != config.node.sockets;
+    let waiting = [("node.roles", now.exit.is_none()), ("node.sockets", moved)];
+    let waiting: Vec<_> = waiting.into_iter().filter(|(_, waits)| *waits).map(|(key, _)| key).collect();
+    log::log(Program::Exit, log::Event::Reload { waiting: &waiting });
+    // Without the role it would end, and mail that is on its way here would wait for nobody.
+    Config { exit: now.exit.or(config.exit), ..now }
+}
+
 fn tell(event: Event, node: &str) {
     let event = match event {
         Event::NodeUp => log::Event::LinkUp { node },
-        Event::NodeDown => log::Event::LinkDown { node },
+        Event::NodeDown => log::Event::LinkDown { node, why: None },
         Event::MtaUp => log::Event::MtaUp,
         Event::MtaDown => log::Event::MtaDown,
     };

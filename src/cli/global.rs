@@ -60,11 +60,25 @@ impl Global {
 
     /// As `load`, with these settings in place of those of `--set`.
     pub(super) fn load_with(&self, set: &[String]) -> Result<Config, CliError> {
-        let mut files = vec![read(&self.config).map_err(|error| unreadable(&self.config, &error))?];
-        for path in conf_d(&self.dir().join("conf.d")).map_err(|error| unreadable(&self.config, &error))? {
-            files.push(read(&path).map_err(|error| unreadable(&path, &error))?);
-        }
+        let files = self.files().map_err(|(path, error)| unreadable(&path, &error))?;
         Ok(Config::parse(&files, set, &self.dir())?)
+    }
+
+    /// As `load`, for a program that is running and has nobody to tell.
+    ///
+    /// # Errors
+    /// Where it is wrong: `FILE:LINE:COL`, or `FILE`.
+    pub fn reload(&self) -> Result<Config, String> {
+        let files = self.files().map_err(|(path, _)| path.display().to_string())?;
+        Config::parse(&files, &self.set, &self.dir()).map_err(|error| error.place())
+    }
+
+    /// The configuration's files and their texts, or the one that can't be read.
+    fn files(&self) -> Result<Vec<(String, String)>, (PathBuf, io::Error)> {
+        let beside = self.dir().join("conf.d");
+        let beside = conf_d(&beside).map_err(|error| (beside, error))?;
+        let all = std::iter::once(self.config.clone()).chain(beside);
+        all.map(|path| read(&path).map_err(|error| (path, error))).collect()
     }
 
     /// Where the configuration file lies; relative paths in it start there.

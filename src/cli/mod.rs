@@ -43,7 +43,7 @@ enum Verb {
     Send(send::Args),
     /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
-    /// The document of the network: add | sign | show | verify
+    /// The network's document: add | sign | show | verify | import
     Directory(directory::Args),
     /// The daemon: mixing, delaying, handing on
     Node(node::Args),

@@ -13,7 +13,7 @@ pub struct Args {}
 /// # Errors
 /// Why it didn't start, or had to stop.
 pub fn run(_args: &Args, global: &Global) -> Result<(), CliError> {
-    node::run(&global.load()?, || {}).map_err(|Trouble { exit, what, found, hint }| CliError {
+    node::run(&global.load()?, || global.reload(), || {}).map_err(|Trouble { exit, what, found, hint }| CliError {
         exit,
         what,
         found,

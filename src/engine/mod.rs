@@ -26,6 +26,7 @@ use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
+use crate::sphinx::xwing::MixKey;
 use crate::store::{Marks, RowId, SLOT_LEN, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
 use crate::time::Time;
@@ -110,6 +111,8 @@ pub enum Input {
     },
     /// A verified directory document.
     Document(Box<Document>),
+    /// The operator has changed what can be changed of a running node.
+    Settings(Settings),
 }
 
 /// What is to be done outside; everything it rests on is committed.
@@ -168,6 +171,15 @@ pub struct Setup {
     pub exit: Option<ExitSetup>,
     /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
     pub dedup_key: Secret<32>,
+}
+
+/// What can be changed of a running node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// As `Setup::max_spool`.
+    pub max_spool: u64,
+    /// As `Setup::exit`; whether there is one can't be changed.
+    pub exit: Option<ExitSetup>,
 }
 
 /// How an exit signs what it hands out.
@@ -303,7 +315,7 @@ impl Engine {
         now: Time,
         rng: &mut R,
     ) -> Result<Vec<Output>, StoreError> {
-        let inputs = self.take_documents(inputs);
+        let inputs = self.take_changes(inputs);
         // A node without a document keeps keys of the usual length; nothing is sent under them.
         let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
         self.keys.turn(&mut self.store, now, &params, rng)?;
@@ -354,6 +366,17 @@ impl Engine {
         self.document.as_deref()
     }
 
+    /// The epoch, from `now` on, of a mix key that `document` publishes for this node and the store hasn't got.
+    #[must_use]
+    pub fn missing_key(&self, document: &Document, now: Time) -> Option<Epoch> {
+        let node = document.node(&self.setup.me)?;
+        let running = now.epoch(document.params().epoch);
+        let has = |(epoch, published): (&Epoch, &_)| {
+            self.store.mix_seed(*epoch).is_some_and(|seed| MixKey::from_seed(seed).public() == published)
+        };
+        node.mix_keys.range(running..).find(|entry| !has(*entry)).map(|(epoch, _)| *epoch)
+    }
+
     /// Gives the store back. What the engine knew beyond it is what a crash would lose.
     #[must_use]
     pub fn into_store(self) -> Store {
@@ -372,14 +395,20 @@ impl Engine {
             .collect()
     }
 
-    /// A document holds for the whole batch, so it is taken before the transaction begins.
-    fn take_documents(&mut self, inputs: Vec<Input>) -> Vec<Input> {
+    /// What is changed holds for the whole batch, so it is taken before the transaction begins.
+    fn take_changes(&mut self, inputs: Vec<Input>) -> Vec<Input> {
         let mut rest = Vec::with_capacity(inputs.len());
         for input in inputs {
             match input {
                 Input::Document(document) => {
                     self.book = Book::new(Some(&document));
                     self.document = Some(document);
+                }
+                Input::Settings(Settings { max_spool, exit }) => {
+                    self.setup.max_spool = max_spool;
+                    if let (Some(ours), Some(theirs)) = (&mut self.setup.exit, exit) {
+                        *ours = theirs;
+                    }
                 }
                 other => rest.push(other),
             }
@@ -418,7 +447,7 @@ fn apply<R: CryptoRng>(
         }
         Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
         // Taken before the batch began.
-        Input::Document(_) => Ok(()),
+        Input::Document(_) | Input::Settings(_) => Ok(()),
     }
 }
 

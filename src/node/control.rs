@@ -3,6 +3,7 @@
 
 use super::crowd::{Crowd, Rules, Standing};
 use super::local::Local;
+use crate::directory::Document;
 use crate::engine::Witness;
 use crate::id::{Epoch, NodeId};
 use crate::sys::exit_code::ExitCode;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
 /// Askers at once. An honest one has asked, and been answered, in an instant.
@@ -32,16 +33,31 @@ pub struct Status {
     pub name: String,
     /// When it began.
     pub up_since: Time,
-    /// How many other nodes are in the directory document.
-    pub links_known: usize,
-    /// How many of them packets can go to now.
+    /// The directory document in use.
+    pub directory: watch::Receiver<Directory>,
+    /// How many other nodes packets can go to now.
     pub links_up: Arc<AtomicUsize>,
-    /// The epoch of the directory document.
+    /// What is seen in a demonstration network; none in any other.
+    pub witness: Option<broadcast::Sender<Witness>>,
+}
+
+/// What the node says of its directory document.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Its epoch.
     pub epoch: Epoch,
     /// Until when it is good to send by.
     pub valid_until: Time,
-    /// What is seen in a demonstration network; none in any other.
-    pub witness: Option<broadcast::Sender<Witness>>,
+    /// How many other nodes are in it.
+    pub others: usize,
+}
+
+impl Directory {
+    /// What there is to say of `document`, which has so many `others`.
+    #[must_use]
+    pub fn new(document: &Document, others: usize) -> Self {
+        Self { epoch: document.epoch(), valid_until: document.valid_until(), others }
+    }
 }
 
 /// Answers until it is dropped.
@@ -87,13 +103,14 @@ async fn answer(
 
 impl Status {
     fn to_json(&self) -> Value {
+        let directory = self.directory.borrow();
         json!({
             "v": 1,
             "name": self.name,
             "version": env!("CARGO_PKG_VERSION"),
             "up_since": rfc3339(self.up_since),
-            "links": { "known": self.links_known, "up": self.links_up.load(Ordering::Relaxed) },
-            "directory": { "epoch": self.epoch.0, "valid_until": rfc3339(self.valid_until) },
+            "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
+            "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until) },
         })
     }
 }
@@ -169,10 +186,13 @@ mod tests {
         Status {
             name: "kvara".into(),
             up_since: Time::from_secs(1_780_000_059),
-            links_known: 4,
+            directory: watch::channel(Directory {
+                epoch: Epoch(20_601),
+                valid_until: Time::from_secs(1_780_099_200),
+                others: 4,
+            })
+            .1,
             links_up: Arc::new(AtomicUsize::new(3)),
-            epoch: Epoch(20_601),
-            valid_until: Time::from_secs(1_780_099_200),
             witness: demo.then(|| broadcast::channel(2).0),
         }
     }

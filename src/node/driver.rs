@@ -2,7 +2,8 @@
 //! it returned. It never waits for a socket; sockets wait for it.
 
 use crate::delivery::{Deliver, Disposition};
-use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, Token, Witness};
+use crate::directory::Document;
+use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, Settings, Token, Witness};
 use crate::id::NodeId;
 use crate::link::frame::Answer;
 use crate::mail::address::Address;
@@ -78,6 +79,20 @@ pub enum Event {
         id: u64,
         /// What the MTA said.
         disposition: Disposition,
+    },
+    /// Another directory document, verified.
+    Document {
+        /// It.
+        document: Box<Document>,
+        /// Whether it is taken: not if it promises mix keys that this node hasn't got.
+        taken: oneshot::Sender<bool>,
+    },
+    /// The operator has changed something.
+    Settings {
+        /// For the engine.
+        settings: Settings,
+        /// The envelope sender of what an exit hands out; the null sender if there is none.
+        envelope_from: Option<Address>,
     },
     /// Commit what is here, hand out the answers, and end.
     Stop,
@@ -168,16 +183,19 @@ impl<C: FnMut(NodeId)> Driver<C> {
         };
         let mut inputs = Vec::new();
         while let Some(event) = next {
-            let Some(input) = self.input(event) else { return (inputs, false) };
-            inputs.push(input);
+            match self.input(event) {
+                Some(input) => inputs.extend(input),
+                None => return (inputs, false),
+            }
             next = if inputs.len() < BATCH { events.try_recv().ok() } else { None };
         }
         (inputs, true)
     }
 
-    /// The engine's form of an event, when it has been noted where the answers go; none for `Stop`.
-    fn input(&mut self, event: Event) -> Option<Input> {
-        Some(match event {
+    /// The engine's form of an event that it has to know of, when it has been noted where the answers go; none for
+    /// `Stop`.
+    fn input(&mut self, event: Event) -> Option<Option<Input>> {
+        let input = match event {
             Event::Submit { request, reply } => {
                 Input::Submit { token: self.await_answer(Waiting::Reply(reply)), request }
             }
@@ -204,8 +222,19 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 Input::ExitDown
             }
             Event::Delivered { id, disposition } => Input::Delivered { id: DeliveryId::from_wire(id), disposition },
+            Event::Document { document, taken } => {
+                let keeps = self.engine.missing_key(&document, clock::now()).is_none();
+                // Whoever asked has gone: the node stops.
+                let _ = taken.send(keeps);
+                return Some(keeps.then_some(Input::Document(document)));
+            }
+            Event::Settings { settings, envelope_from } => {
+                self.envelope_from = envelope_from;
+                Input::Settings(settings)
+            }
             Event::Stop => return None,
-        })
+        };
+        Some(Some(input))
     }
 
     fn await_answer(&mut self, who: Waiting) -> Token {
@@ -363,7 +392,7 @@ mod tests {
         let mut driver = driver();
         driver.hand_out(send(PEER));
         let (packets, mut sent) = mpsc::channel(2);
-        assert!(matches!(driver.input(Event::LinkUp { peer: PEER, packets }), Some(Input::LinkUp(PEER))));
+        assert!(matches!(driver.input(Event::LinkUp { peer: PEER, packets }), Some(Some(Input::LinkUp(PEER)))));
         assert_eq!(driver.watchers.links_up.load(Ordering::Relaxed), 1);
         driver.hand_out(send(PEER));
         driver.hand_out(send(NodeId([3; 32])));
@@ -374,7 +403,7 @@ mod tests {
         }
         assert!(sent.try_recv().is_ok() && sent.try_recv().is_ok());
         assert_eq!(sent.try_recv().err(), Some(mpsc::error::TryRecvError::Disconnected));
-        assert!(matches!(driver.input(Event::LinkDown(PEER)), Some(Input::LinkDown(PEER))));
+        assert!(matches!(driver.input(Event::LinkDown(PEER)), Some(Some(Input::LinkDown(PEER)))));
         assert_eq!(driver.watchers.links_up.load(Ordering::Relaxed), 0);
     }
 

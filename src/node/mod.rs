@@ -8,11 +8,13 @@ mod changes;
 pub mod control;
 mod crowd;
 pub mod dial;
+mod document;
 pub mod driver;
 pub mod exit_socket;
 pub mod listen;
 pub mod local;
 pub mod peers;
+mod reload;
 pub mod session;
 pub mod socks;
 mod start;
@@ -26,6 +28,7 @@ use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{Event, Program, log};
 use driver::{Driver, EVENTS, Watchers};
 use local::Local;
+use reload::Reload;
 use start::Node;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,18 +53,25 @@ const SUBMIT_MODE: u32 = 0o660;
 /// `exit.sock` and `control.sock`: for the node's user alone. Who may hand mail in may not take it out.
 const PRIVATE_MODE: u32 = 0o600;
 
-/// Runs the node until it is told to stop (SIGTERM, SIGINT). `ready` is called when its sockets are open.
+/// Runs the node until it is told to stop (SIGTERM, SIGINT). At SIGHUP it goes by what `read` gives, the configuration
+/// as it is now, or says where that is wrong; and by the directory document as it is now. `ready` is called when its
+/// sockets are open.
 ///
 /// # Errors
 /// Why it didn't start, or had to stop.
-pub fn run(config: &Config, ready: impl FnOnce()) -> Result<(), Trouble> {
+pub fn run(config: &Config, read: impl Fn() -> Result<Config, String>, ready: impl FnOnce()) -> Result<(), Trouble> {
     log(Program::Node, Event::Start);
-    let node = start::load(config)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Trouble::os("no runtime can be had", &error))?;
-    let ended = runtime.block_on(serve(node, config, ready));
+    let signals = {
+        let _inside = runtime.enter();
+        // From here on a SIGHUP ends nothing.
+        Signals::new()?
+    };
+    let node = start::load(config)?;
+    let ended = runtime.block_on(serve(node, config, signals, read, ready));
     // A name that is being looked up would hold the end up.
     runtime.shutdown_background();
     ended
@@ -75,22 +85,25 @@ struct Sockets {
     control: Local,
 }
 
-async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), Trouble> {
-    let mut stop = StopSignals::new()?;
+async fn serve(
+    node: Node,
+    config: &Config,
+    mut signals: Signals,
+    read: impl Fn() -> Result<Config, String>,
+    ready: impl FnOnce(),
+) -> Result<(), Trouble> {
     let sockets = bind(config).await?;
-    let Node { engine, us, pace, road, envelope_from, max_mail, demo, epoch, valid_until } = node;
-    let road = Arc::new(road);
-    let links_known = us.peers.len();
-    let known = watch::channel(Arc::new(us)).1;
+    let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, document } = node;
+    let (road, epoch) = (Arc::new(road), document.epoch());
+    let (shown, directory) = watch::channel(control::Directory::new(&document, us.peers.len()));
+    let (documents, known) = watch::channel(Arc::new(us));
     let (events, happened) = mpsc::channel(EVENTS);
     let watchers = Watchers { links_up: Arc::default(), witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0) };
     let status = Arc::new(control::Status {
         name: config.node.name.clone(),
         up_since: clock::now(),
-        links_known,
+        directory,
         links_up: Arc::clone(&watchers.links_up),
-        epoch,
-        valid_until,
         witness: watchers.witness.clone(),
     });
 
@@ -104,7 +117,7 @@ async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), 
     let submissions = tokio::spawn(submit_socket::serve(sockets.submit, max_mail, events.clone(), told_to_stop));
 
     let connect = {
-        let (events, runtime) = (events.clone(), Handle::current());
+        let (events, runtime, road) = (events.clone(), Handle::current(), Arc::clone(&road));
         move |id| {
             runtime.spawn(dial::keep(id, known.clone(), Arc::clone(&road), pace, events.clone()));
         }
@@ -114,8 +127,10 @@ async fn serve(node: Node, config: &Config, ready: impl FnOnce()) -> Result<(), 
     log(Program::Node, Event::Directory { epoch });
     log(Program::Node, Event::Ready);
     ready();
+    let mut reload =
+        Reload { read, started: config, ours, document, known: documents, shown, road, events: events.clone() };
     let over = tokio::select! {
-        () = stop.told() => {
+        () = signals.stop(&mut reload) => {
             drop(stop_submissions);
             let finish = async {
                 // Fails when the engine has ended, which is what it is to do.
@@ -164,22 +179,31 @@ async fn bind(config: &Config) -> Result<Sockets, Trouble> {
     })
 }
 
-/// What tells a node to stop.
-struct StopSignals {
+/// What a node is told from outside.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
-impl StopSignals {
+impl Signals {
     fn new() -> Result<Self, Trouble> {
         let on = |kind| signal(kind).map_err(|error| Trouble::os("signals can't be listened for", &error));
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
     }
 
-    async fn told(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits until the node is told to stop, and reloads what it is told to reload before.
+    async fn stop(&mut self, reload: &mut Reload<'_, impl Fn() -> Result<Config, String>>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload.reload().await,
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the log may say: a closed list. There is no call that takes free text, so no address, subject, id or size of a
 //! mail can get in, by any mistake.
 
+use super::directory_fault::DirectoryFault;
 use super::tor_failure::TorFailure;
 use crate::id::Epoch;
 use std::fmt;
@@ -52,8 +53,26 @@ pub enum Event<'a> {
     MtaUp,
     /// It doesn't; what waits is tried again.
     MtaDown,
+    /// The directory document that lies there now is not taken; the one before stays in use.
+    DirectoryRejected {
+        /// Why.
+        why: DirectoryFault,
+    },
+    /// Something is wrong that a person has to look into.
+    Alarm {
+        /// What.
+        what: DirectoryFault,
+    },
+    /// The configuration was read again.
+    Reload {
+        /// The keys whose new values wait for the next start.
+        waiting: &'a [&'static str],
+    },
     /// The configuration is wrong; the one before stays in use.
-    ConfigRejected,
+    ConfigRejected {
+        /// Where: FILE:LINE:COL, or FILE.
+        at: &'a str,
+    },
     /// Something that can't happen did. Please report it.
     Bug,
 }
@@ -76,7 +95,10 @@ impl Event<'_> {
             Self::Directory { .. } => ("directory", NOTICE),
             Self::MtaUp => ("mta-up", NOTICE),
             Self::MtaDown => ("mta-down", WARNING),
-            Self::ConfigRejected => ("config-rejected", ERROR),
+            Self::DirectoryRejected { .. } => ("directory-rejected", WARNING),
+            Self::Alarm { .. } => ("alarm", ERROR),
+            Self::Reload { .. } => ("reload", NOTICE),
+            Self::ConfigRejected { .. } => ("config-rejected", ERROR),
             Self::Bug => ("bug", ERROR),
         }
     }
@@ -91,14 +113,12 @@ impl fmt::Display for Event<'_> {
             Self::LinkDown { node, why: Some(why) } => write!(f, ": node={node}, why={}", why.word()),
             Self::TorDown { why } => write!(f, ": why={}", why.word()),
             Self::Directory { epoch } => write!(f, ": epoch={epoch}"),
-            Self::Start
-            | Self::Ready
-            | Self::Stop
-            | Self::TorUp
-            | Self::MtaUp
-            | Self::MtaDown
-            | Self::ConfigRejected
-            | Self::Bug => Ok(()),
+            Self::DirectoryRejected { why } => write!(f, ": why={}", why.word()),
+            Self::Alarm { what } => write!(f, ": what={}", what.word()),
+            Self::Reload { waiting: [] } => Ok(()),
+            Self::Reload { waiting } => write!(f, ": waiting={}", waiting.join("+")),
+            Self::ConfigRejected { at } => write!(f, ": at={}", at.escape_debug()),
+            Self::Start | Self::Ready | Self::Stop | Self::TorUp | Self::MtaUp | Self::MtaDown | Self::Bug => Ok(()),
         }
     }
 }
@@ -136,6 +156,23 @@ mod tests {
                 Event::LinkDown { node: "kvara", why: Some(TorFailure::NoDescriptor) },
                 "fog/node: link-down: node=kvara, why=no-descriptor\n",
                 "<4>link-down: node=kvara, why=no-descriptor\n",
+            ),
+            (
+                Event::DirectoryRejected { why: DirectoryFault::Rollback },
+                "fog/node: directory-rejected: why=rollback\n",
+                "<4>directory-rejected: why=rollback\n",
+            ),
+            (Event::Alarm { what: DirectoryFault::Fork }, "fog/node: alarm: what=fork\n", "<3>alarm: what=fork\n"),
+            (Event::Reload { waiting: &[] }, "fog/node: reload\n", "<5>reload\n"),
+            (
+                Event::Reload { waiting: &["node.listen", "spool.path"] },
+                "fog/node: reload: waiting=node.listen+spool.path\n",
+                "<5>reload: waiting=node.listen+spool.path\n",
+            ),
+            (
+                Event::ConfigRejected { at: "a\nb.toml:2:7" },
+                "fog/node: config-rejected: at=a\\nb.toml:2:7\n",
+                "<3>config-rejected: at=a\\nb.toml:2:7\n",
             ),
             (
                 Event::TorDown { why: TorFailure::NotSocks },

@@ -1,6 +1,7 @@
 //! The operating system: clock, randomness, files, exit codes, the log.
 
 pub mod clock;
+pub mod directory_fault;
 pub mod exit_code;
 pub mod file;
 pub mod key_file;

@@ -1,0 +1,157 @@
+//! `fog directory`: the document of a network, made, signed, shown and checked by hand.
+//!
+//! The node goes by `directory` in its spool. What is to become the next one is `directory.draft` beside it, so that a
+//! half-made document never takes the place of a good one. `authority.signed` says what this authority has signed last:
+//! it is written before a signature is given, because two documents of one epoch would stop the network.
+
+mod import;
+mod show;
+mod signing;
+
+use super::error::CliError;
+use super::global::Global;
+use super::words::{MAX_DOCUMENT, candidate, command, io_trouble, key_trouble, rfc3339, span_words};
+use crate::config::Config;
+use crate::directory::{Document, Rejected};
+use crate::id::NodeId;
+use crate::sys::exit_code::ExitCode;
+use crate::sys::{clock, file, key_file};
+use crate::time::Time;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// `fog directory`
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Verb {
+    /// Take nodes into the draft of the next document, or newer descriptors of those in it
+    Add {
+        /// What `fog node-info` gave
+        #[arg(required = true)]
+        file: Vec<PathBuf>,
+    },
+    /// Sign the draft, or the document once more for this epoch
+    Sign,
+    /// Show the document this node goes by
+    Show {
+        /// Show this one; nobody is asked who signed it
+        file: Option<PathBuf>,
+    },
+    /// List whom to ask for a descriptor: those in the earlier program's nodes.json
+    Import {
+        /// What that program exported
+        file: PathBuf,
+    },
+    /// Say whether a document is to be taken: exit code 0 or 1
+    Verify {
+        /// The document
+        file: PathBuf,
+        /// Go by it from now on, if it is to be taken
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+/// Does it.
+///
+/// # Errors
+/// Each with what was found and what to type.
+pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let (config, now) = (global.load()?, clock::now());
+    let told = match &args.verb {
+        Verb::Add { file } => signing::add(file, &config, now, global)?,
+        Verb::Sign => signing::sign(&config, now, global)?,
+        Verb::Import { file } => import::import(file, &config)?,
+        Verb::Show { file } => show::show(file.as_deref(), &config, now, global)?,
+        Verb::Verify { file, keep } => verify(file, *keep, &config, now, global)?,
+    };
+    let text = if global.json { format!("{}\n", told.json) } else { told.words };
+    if global.quiet { Ok(()) } else { super::print(text.as_bytes()) }
+}
+
+/// What a verb has to say.
+#[derive(Debug)]
+struct Told {
+    words: String,
+    json: Value,
+}
+
+/// Says whether the document at `path` is to be taken.
+fn verify(path: &Path, keep: bool, config: &Config, now: Time, global: &Global) -> Result<Told, CliError> {
+    let name = path.display().to_string();
+    let text = file::read_text(path, MAX_DOCUMENT).map_err(|error| io_trouble(path, &error))?;
+    let have = kept(config, now)?;
+    let document = Document::verify(&text, &config.trust, now, have.as_ref()).map_err(|bad| not_taken(&name, &bad))?;
+    let here = document.node(&own_id(config)?).is_some();
+    let mut words = format!(
+        "good: epoch {}, {} nodes, signed by {} of {}, for {} more\n",
+        document.epoch(),
+        document.nodes().count(),
+        document.signers().count(),
+        document.contents().authorities.len(),
+        span_words(document.valid_until().since(now))
+    );
+    if keep {
+        go_by(config, &text)?;
+        words.push_str("kept: the node goes by it from its next start or SIGHUP on\n");
+    }
+    if !here {
+        writeln!(words, "this node is not in it; its operator takes\n  ->  {}", command(global, "node-info"))
+            .expect("a String takes all");
+    }
+    let json = json!({"v": 1, "good": true, "epoch": document.epoch().0, "kept": keep, "has_this_node": here,
+        "valid_until": rfc3339(document.valid_until())});
+    Ok(Told { words, json })
+}
+
+/// Puts `document` in the place of the one in use, which becomes the previous one.
+fn go_by(config: &Config, document: &str) -> Result<(), CliError> {
+    let (path, previous) = (config.spool.document(), config.spool.previous_document());
+    match file::read_text(&path, MAX_DOCUMENT) {
+        // The same once more has no say in what was before it.
+        Ok(text) if text == document => return Ok(()),
+        Ok(text) => {
+            file::replace(&previous, text.as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&previous, &error))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_trouble(&path, &error)),
+    }
+    file::replace(&path, document.as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&path, &error))
+}
+
+fn own_id(config: &Config) -> Result<NodeId, CliError> {
+    let key = key_file::NodeKey::read(&config.node.key).map_err(|error| key_trouble(&config.node.key, &error))?;
+    Ok(key.identity.node_id())
+}
+
+/// The document this node goes by, if there is one that is still to be trusted.
+fn kept(config: &Config, now: Time) -> Result<Option<Document>, CliError> {
+    let Some(candidate) = candidate(&config.spool.document())? else { return Ok(None) };
+    Ok(Document::reopen(&candidate.to_text(), &config.trust, now).ok())
+}
+
+fn not_taken(what: &str, rejected: &Rejected) -> CliError {
+    let error = CliError::new(ExitCode::No, format!("{what} is not taken")).found(rejected.to_string());
+    match rejected {
+        Rejected::TooFewSignatures { .. } => error.try_("ask the authorities to sign it"),
+        Rejected::UnknownAuthority(_) => {
+            error.try_("if you have its fingerprint from its operator, add it to trust in [directory]")
+        }
+        Rejected::Rollback { .. } | Rejected::Expired { .. } => error.try_("ask for the document of today"),
+        Rejected::FromTheFuture { .. } => error.try_("look at this machine's clock: date -u"),
+        Rejected::Fork(_) => error.try_("do not use either of them before the authorities have explained this"),
+        Rejected::BadSignature(_) | Rejected::TwoNodes(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => {
+            error.try_("take the file as it was given out, byte for byte")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The directory document that lies in the spool: whether this node can go by it, at the start and while it runs.
+
+use super::trouble::Trouble;
+use crate::config::Config;
+use crate::directory::{Document, Rejected};
+use crate::id::{Epoch, NodeId};
+use crate::sys::directory_fault::DirectoryFault;
+use crate::sys::exit_code::ExitCode;
+use crate::sys::file;
+use crate::time::Time;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::path::Path;
+
+/// Longest text of a directory document, as `Document` has it.
+pub(super) const MAX_DOCUMENT: u64 = 32 << 20;
+
+/// What a document must say of this node.
+#[derive(Debug, Clone)]
+pub(super) struct Ours {
+    pub(super) id: NodeId,
+    /// The public half.
+    pub(super) link_key: [u8; 32],
+}
+
+/// Why this node can't go by a document.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    Unreadable(io::Error),
+    Rejected(Rejected),
+    NotMember,
+    OtherLinkKey,
+    NotExit,
+    NoKey(Epoch),
+    Demonstration,
+}
+
+/// Reads the document in the spool, and asks who signed it.
+pub(super) fn read(config: &Config, now: Time) -> Result<Document, NotTaken> {
+    read_at(&config.spool.document(), config, now)
+}
+
+/// The document before `document`, if it is there and was a good one.
+pub(super) fn before(config: &Config, document: &Document, now: Time) -> Option<Document> {
+    // Without it, who takes the new document later than we do has to wait. That is no reason not to start.
+    read_at(&config.spool.previous_document(), config, now).ok().filter(|before| before.epoch() <= document.epoch())
+}
+
+fn read_at(path: &Path, config: &Config, now: Time) -> Result<Document, NotTaken> {
+    let text = file::read_text(path, MAX_DOCUMENT).map_err(NotTaken::Unreadable)?;
+    Document::reopen(&text, &config.trust, now).map_err(NotTaken::Rejected)
+}
+
+/// Whether this node is what `document` says of it. A node that others don't know as it is would be let in nowhere, and
+/// one that lacks a role would acknowledge packets only to drop them.
+pub(super) fn check(document: &Document, ours: &Ours, config: &Config) -> Result<(), NotTaken> {
+    let said = document.node(&ours.id).ok_or(NotTaken::NotMember)?;
+    if said.link_key != ours.link_key {
+        return Err(NotTaken::OtherLinkKey);
+    }
+    if said.exit.is_some() && config.exit.is_none() {
+        return Err(NotTaken::NotExit);
+    }
+    // What a demonstration shows of its nodes is for one machine.
+    let is_here = |host: &str| host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if document.params().demo && !document.nodes().all(|(_, node)| is_here(node.address.host())) {
+        return Err(NotTaken::Demonstration);
+    }
+    Ok(())
+}
+
+impl NotTaken {
+    /// For the log.
+    pub(super) fn fault(&self) -> DirectoryFault {
+        match self {
+            Self::Unreadable(_) => DirectoryFault::Unreadable,
+            Self::Rejected(rejected) => rejected.into(),
+            Self::NotMember | Self::OtherLinkKey => DirectoryFault::NotMember,
+            Self::NotExit | Self::NoKey(_) => DirectoryFault::Promises,
+            Self::Demonstration => DirectoryFault::Demonstration,
+        }
+    }
+
+    /// For the operator of the node `me`, which doesn't start.
+    pub(super) fn trouble(&self, config: &Config, me: &NodeId) -> Trouble {
+        let shown = config.spool.document().display().to_string();
+        let trouble = |what: &str| Trouble::new(ExitCode::Config, what);
+        let renew = "give what fog node-info prints to the authorities of the network, and take their next document";
+        match self {
+            Self::Unreadable(error) if error.kind() == ErrorKind::NotFound => {
+                trouble("there is no directory document, so no other node is known")
+                    .found(format!("{shown}: not there"))
+                    .hint("fog init --join DOCUMENT, or fog directory sign if this network is yours")
+            }
+            Self::Unreadable(error) => {
+                Trouble::os("the directory document can't be read", error).found(format!("{shown}: {error}"))
+            }
+            Self::Rejected(rejected) => trouble("the directory document is not one to go by")
+                .found(format!("{shown}: {rejected}"))
+                .hint(hint(rejected)),
+            Self::NotMember => {
+                trouble("this node is not in the directory document").found(format!("node id {me}")).hint(renew)
+            }
+            Self::OtherLinkKey => trouble("the directory document has another link key for this node")
+                .found(format!("node id {me}"))
+                .hint(renew),
+            Self::NotExit => trouble("the directory document calls this node an exit, its configuration does not")
+                .found("mail that reaches it would be lost")
+                .hint("put \"exit\" back into node.roles, or get a document without"),
+            Self::NoKey(epoch) => trouble("this node has not got the mix keys it has published")
+                .found(format!("{}: no key of epoch {epoch}, or another", config.spool.path.display()))
+                .hint(renew),
+            Self::Demonstration => {
+                trouble("this network is a demonstration, which hides nobody, and it leaves this machine")
+                    .found("its directory document says demo = true and names addresses other than 127.0.0.1")
+                    .hint("found another: fog init --new-network")
+            }
+        }
+    }
+}
+
+const fn hint(rejected: &Rejected) -> &'static str {
+    match rejected {
+        Rejected::FromTheFuture { .. } => "is the clock right? see: timedatectl",
+        Rejected::TooFewSignatures { .. } | Rejected::UnknownAuthority(_) => {
+            "compare the fingerprints in directory.trust with fog directory show"
+        }
+        _ => "get a good one from another node's operator",
+    }
+}

@@ -1,0 +1,309 @@
+//! SIGHUP, with real processes: what changes under way, what waits, and what is refused.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "real processes have a deadline in real time")]
+
+use fog::delivery::Deliver;
+use fog::directory::{Authority, Candidate, Contents, IdentityKey, Params, Signed};
+use fog::id::Epoch;
+use fog::mail::address::Address;
+use fog::secret::Secret;
+use fog::submit::{Outcome, Reply, Request, Source};
+use fog::sys::clock;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+#[path = "common/member.rs"]
+mod member;
+
+const NAMES: [&str; 3] = ["entry", "mix", "exit"];
+const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_MAIL: usize = 1 << 20;
+
+/// Three nodes, of which nobody has a document yet.
+struct Network {
+    dir: TempDir,
+    nodes: [Signed; 3],
+    authority: IdentityKey,
+    epoch: Epoch,
+    running: Vec<Child>,
+}
+
+impl Network {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let epoch = clock::now().epoch(Params::default().epoch);
+        let authority = IdentityKey::from_seed(&Secret::filled(|seed| seed.fill(9)));
+        let nodes = NAMES.map(|name| member::signed(&dir.path().join(name), name, epoch));
+        Self { dir, nodes, authority, epoch, running: Vec::new() }
+    }
+
+    fn home(&self, node: usize) -> PathBuf {
+        self.dir.path().join(NAMES[node])
+    }
+
+    /// The document of `epoch`, with these of the nodes.
+    fn document(&self, epoch: Epoch, nodes: &[usize], contact: &str) -> String {
+        let params = Params {
+            min_delay: Duration::ZERO,
+            mean_delay: Duration::ZERO,
+            max_delay: Duration::ZERO,
+            tick: Duration::from_millis(20),
+            send_every: Duration::from_millis(20),
+            hops: 2,
+            demo: true,
+            ..Params::default()
+        };
+        let us = Authority { name: contact.into(), identity: self.authority.public() };
+        let contents = Contents {
+            epoch,
+            previous: None,
+            params,
+            threshold: 1,
+            authorities: BTreeMap::from([(self.authority.node_id(), us)]),
+            nodes: nodes.iter().map(|n| (self.nodes[*n].descriptor().id(), self.nodes[*n].clone())).collect(),
+        };
+        let mut document = Candidate::new(&contents).unwrap();
+        assert!(document.sign(&self.authority));
+        document.to_text()
+    }
+
+    fn give(&self, node: usize, document: &str) {
+        fs::write(self.home(node).join("spool/directory"), document).unwrap();
+    }
+
+    fn configure(&self, node: usize, more: &str) {
+        let exit = "[exit]\ndeliver = \"maildir:mail\"\nfrom = \"Nobody <anonymous@exit.example>\"\n";
+        let address = &self.nodes[node].descriptor().address;
+        let text = format!(
+            "[node]\nname = \"{}\"\nroles = [{}]\nonion = \"{address}\"\nlisten = \"{address}\"\nsockets = \".\"\n{}\
+             [directory]\ntrust = [\"{}\"]\n[spool]\npath = \"spool\"\n{more}",
+            NAMES[node],
+            ["", "\"mix\"", "\"exit\""][node],
+            ["", "", exit][node],
+            self.authority.node_id(),
+        );
+        fs::write(self.home(node).join("fog.toml"), text).unwrap();
+    }
+
+    /// Starts a node; what it says goes to `node.log` in its home.
+    fn start(&mut self, node: usize) -> usize {
+        let process = self.spawn(node, "node");
+        self.says(node, "ready", 1);
+        process
+    }
+
+    fn spawn(&mut self, node: usize, verb: &str) -> usize {
+        let log = File::create(self.home(node).join(format!("{verb}.log"))).unwrap();
+        let config = self.home(node).join("fog.toml");
+        let mut fog = Command::new(env!("CARGO_BIN_EXE_fog"));
+        fog.arg(verb).arg("--config").arg(config).stdin(Stdio::null()).stderr(log).env_remove("JOURNAL_STREAM");
+        self.running.push(fog.spawn().unwrap());
+        self.running.len() - 1
+    }
+
+    fn hang_up(&self, process: usize) {
+        let pid = self.running[process].id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
+    /// Waits until the node has said this line so many times.
+    fn says(&self, node: usize, line: &str, times: usize) {
+        let (line, begin) = (format!("fog/node: {line}"), Instant::now());
+        loop {
+            let log = fs::read_to_string(self.home(node).join("node.log")).unwrap();
+            if log.lines().filter(|said| *said == line).count() >= times {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{} doesn't say `{line}` {times} times:\n{log}", NAMES[node]);
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for process in &mut self.running {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn status(home: &Path) -> Value {
+    let mut stream = UnixStream::connect(home.join("control.sock")).unwrap();
+    stream.write_all(b"status\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap()
+}
+
+fn frame(from: &mut impl Read, length: impl FnOnce([u8; 4]) -> usize) -> Vec<u8> {
+    let mut prefix = [0; 4];
+    from.read_exact(&mut prefix).unwrap();
+    let mut body = vec![0; length(prefix)];
+    from.read_exact(&mut body).unwrap();
+    body
+}
+
+fn hand_in(home: &Path) -> Outcome {
+    let request = Request {
+        source: Source::Person,
+        dedup: None,
+        sender: None,
+        recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
+        mail: b"Subject: Tea\r\n\r\nAt five.\r\n".to_vec(),
+    };
+    let mut stream = UnixStream::connect(home.join("submit.sock")).unwrap();
+    stream.write_all(&request.encode().unwrap()).unwrap();
+    let body = frame(&mut stream, |prefix| Reply::body_len(prefix).unwrap());
+    Reply::decode(&body).unwrap().outcomes.remove(0)
+}
+
+#[test]
+fn a_changed_configuration_is_taken_and_a_wrong_one_is_not() {
+    let mut network = Network::new();
+    network.configure(0, "");
+    network.give(0, &network.document(network.epoch, &[0, 1, 2], "us"));
+    let node = network.start(0);
+    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(_)));
+
+    network.configure(0, "max = \"1M\"\n[tor]\nsocks = \"127.0.0.1:9\"\n");
+    network.hang_up(node);
+    network.says(0, "reload", 1);
+    // A mail and its fragment, and no more room: each piece takes 64 K of the megabyte.
+    let begin = Instant::now();
+    while !matches!(hand_in(&network.home(0)), Outcome::Temporary(_)) {
+        assert!(begin.elapsed() < PATIENCE, "spool.max is not taken");
+    }
+
+    let moved = fs::read_to_string(network.home(0).join("fog.toml"))
+        .unwrap()
+        .replace("listen = \"127.0.0.1", "listen = \"127.0.0.2");
+    fs::write(network.home(0).join("fog.toml"), moved.replace("[spool]", "[entry]\nmax-size = \"9K\"\n[spool]"))
+        .unwrap();
+    network.hang_up(node);
+    network.says(0, "reload: waiting=node.listen+entry.max-size", 1);
+
+    let config = network.home(0).join("fog.toml");
+    fs::write(&config, format!("{}nmae = \"entry\"\n", fs::read_to_string(&config).unwrap())).unwrap();
+    let line = fs::read_to_string(&config).unwrap().lines().count();
+    network.hang_up(node);
+    network.says(0, &format!("config-rejected: at={}:{line}:1", config.display()), 1);
+    fs::remove_file(&config).unwrap();
+    network.hang_up(node);
+    network.says(0, &format!("config-rejected: at={}", config.display()), 1);
+    assert_eq!(status(&network.home(0))["name"], "entry", "it lives on");
+}
+
+#[test]
+fn a_document_that_is_no_better_than_the_one_in_use_is_not_taken() {
+    let mut network = Network::new();
+    network.configure(0, "");
+    let before = Epoch(network.epoch.0 - 1);
+    network.give(0, &network.document(before, &[0, 1], "us"));
+    let node = network.start(0);
+    let good = network.document(before, &[0, 1], "us");
+    for (document, line) in [
+        ("?".into(), "directory-rejected: why=malformed"),
+        (good.split("\nsignature ").next().unwrap().to_owned() + "\n", "directory-rejected: why=signatures"),
+        (network.document(Epoch(before.0 - 1), &[0, 1], "us"), "directory-rejected: why=rollback"),
+        (network.document(Epoch(network.epoch.0 + 1), &[0, 1], "us"), "directory-rejected: why=future"),
+        (network.document(before, &[0, 1], "them"), "alarm: what=fork"),
+        (network.document(network.epoch, &[1, 2], "us"), "directory-rejected: why=not-member"),
+    ] {
+        network.give(0, &document);
+        network.hang_up(node);
+        network.says(0, line, 1);
+        assert_eq!(status(&network.home(0))["directory"]["epoch"], before.0, "{line}");
+    }
+    fs::remove_file(network.home(0).join("spool/directory")).unwrap();
+    network.hang_up(node);
+    network.says(0, "directory-rejected: why=unreadable", 1);
+    // The one in use, again: nothing to say.
+    network.give(0, &good);
+    network.hang_up(node);
+    network.says(0, "reload", 8);
+    network.says(0, &format!("directory: epoch={}", before.0), 1);
+}
+
+#[test]
+fn mail_flows_to_a_node_that_a_new_document_adds() {
+    let mut network = Network::new();
+    let before = network.document(Epoch(network.epoch.0 - 1), &[0, 1], "us");
+    let now = network.document(network.epoch, &[0, 1, 2], "us");
+    for node in 0..3 {
+        network.configure(node, "");
+        network.give(node, if node == 2 { &now } else { &before });
+    }
+    let processes = [0, 1, 2].map(|node| network.start(node));
+    let (entry, exit) = (network.home(0), network.home(2));
+    assert!(!matches!(hand_in(&entry), Outcome::Accepted(_)), "there is no exit yet");
+    assert_eq!(status(&entry)["links"]["known"], 1);
+
+    for node in [0, 1] {
+        network.give(node, &now);
+        network.hang_up(processes[node]);
+        network.says(node, &format!("directory: epoch={}", network.epoch.0), 1);
+    }
+    let mut process = UnixStream::connect(exit.join("exit.sock")).unwrap();
+    process.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
+    let body = frame(&mut process, |prefix| Deliver::body_len(prefix, MAX_MAIL).unwrap());
+    let mail = String::from_utf8(Deliver::decode(&body, MAX_MAIL).unwrap().mail).unwrap();
+    assert!(mail.contains("At five."), "{mail}");
+    let status = status(&entry);
+    assert_eq!((&status["links"]["known"], &status["directory"]["epoch"]), (&2.into(), &network.epoch.0.into()));
+}
+
+#[test]
+fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_wrong() {
+    let mut network = Network::new();
+    let document = network.document(network.epoch, &[0, 1, 2], "us");
+    for node in 0..3 {
+        network.configure(node, "");
+        network.give(node, &document);
+        network.start(node);
+    }
+    let process = network.spawn(2, "exit");
+    let (entry, home) = (network.home(0), network.home(2));
+    let comes_to = |maildir: &str, count: usize| {
+        let (new, begin) = (home.join(maildir).join("new"), Instant::now());
+        while fs::read_dir(&new).map_or(0, Iterator::count) < count {
+            assert!(begin.elapsed() < PATIENCE, "nothing comes to {maildir}");
+            sleep(Duration::from_millis(20));
+        }
+    };
+    let config = home.join("fog.toml");
+    let log = || fs::read_to_string(home.join("exit.log")).unwrap();
+    assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
+    comes_to("mail", 1);
+
+    let good = fs::read_to_string(&config).unwrap();
+    let hang_up_until = |line: &str| {
+        network.hang_up(process);
+        let begin = Instant::now();
+        while !log().lines().any(|said| said == line) {
+            assert!(begin.elapsed() < PATIENCE, "no `{line}`:\n{}", log());
+            sleep(Duration::from_millis(20));
+        }
+    };
+    fs::write(&config, good.replace("maildir:mail", "mail")).unwrap();
+    hang_up_until(&format!("fog/exit: config-rejected: at={}:8:11", config.display()));
+    assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
+    comes_to("mail", 2);
+
+    fs::write(&config, good.replace("maildir:mail", "maildir:other").replace("sockets = \".\"", "sockets = \"..\""))
+        .unwrap();
+    hang_up_until("fog/exit: reload: waiting=node.sockets");
+    assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
+    comes_to("other", 1);
+}
