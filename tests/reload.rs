@@ -8,7 +8,7 @@ use fog::directory::{Authority, Candidate, Contents, IdentityKey, Params, Signed
 use fog::id::Epoch;
 use fog::mail::address::Address;
 use fog::secret::Secret;
-use fog::submit::{Outcome, Reply, Request, Source};
+use fog::submit::{Outcome, Reply, Request, Source, Wish};
 use fog::sys::clock;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -160,6 +160,7 @@ fn hand_in(home: &Path) -> Outcome {
         dedup: None,
         sender: None,
         recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
+        wish: Wish::default(),
         mail: b"Subject: Tea\r\n\r\nAt five.\r\n".to_vec(),
     };
     let mut stream = UnixStream::connect(home.join("submit.sock")).unwrap();
