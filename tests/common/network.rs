@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -128,7 +129,9 @@ impl Network {
     fn init(&self, index: usize, address: &str) -> Command {
         let home = self.home(index);
         fs::create_dir(&home).unwrap();
-        std::os::unix::fs::chown(&home, Some(self.user), Some(self.user)).unwrap();
+        if let Some(user) = self.other_user() {
+            std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+        }
         let mut init = self.command(&["init", "--json", "--name", &format!("n{}", index + 1)]);
         init.args(["--onion", address, "--listen", address, "--dir"]).arg(home);
         init
@@ -159,8 +162,17 @@ impl Network {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.fog);
-        command.args(arguments).current_dir(&self.dir).uid(self.user).gid(self.user);
+        command.args(arguments).current_dir(&self.dir);
+        if let Some(user) = self.other_user() {
+            command.uid(user).gid(user);
+        }
         command
+    }
+
+    /// Whom to run as, if not as we are: only root may become somebody else, or have another group.
+    fn other_user(&self) -> Option<u32> {
+        let ours = fs::metadata("/proc/self").unwrap().uid();
+        Some(self.user).filter(|user| *user != ours)
     }
 }
 
