@@ -361,6 +361,32 @@ fn a_mail_that_no_exit_could_take_once_it_is_clean_is_refused_at_the_door() {
     assert_eq!(nodes.submit(START, "a@example.com.fog", &mail), Outcome::Permanent(Reason::MailTooBig));
     assert_eq!(nodes.submit(START, "a@example.com", MAIL), Outcome::Permanent(Reason::NotFog));
     assert_eq!(nodes.submit(START, "a@example.com.fog.fog", MAIL), Outcome::Permanent(Reason::NoExit));
+    assert_eq!(nodes.submit(START, "anon@fog.invalid.fog", MAIL), Outcome::Permanent(Reason::NoExit));
+}
+
+#[test]
+fn an_mta_that_brings_many_recipients_again_gets_past_the_first_ones() {
+    let mut nodes = Nodes::new(|_| {});
+    let max = usize::try_from(nodes.engines[1].document().unwrap().params().max_size).unwrap();
+    // Packed it is small: only the work of cleaning is too much at once.
+    let mail = [MAIL, &b"the same line\r\n".repeat((max - 1000) / 15)].concat();
+    let recipients: Vec<_> = (0..12).map(|n| Address::parse(&format!("a{n}@example.com.fog")).unwrap()).collect();
+    let (source, dedup) = (Source::Mta, Some(b"queue-id".to_vec()));
+    let request = Request { source, dedup, sender: None, wish: Wish::default(), recipients, mail };
+    let mut taken = 0;
+    loop {
+        let input = Input::Submit { token: Token(1), request: request.clone() };
+        let outputs = nodes.handle(1, START, input);
+        let Some(Output::Reply { reply, .. }) = outputs.first() else { panic!("{outputs:?}") };
+        let accepted = reply.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count();
+        if accepted == reply.outcomes.len() {
+            break;
+        }
+        assert!(reply.outcomes.contains(&Outcome::Temporary(Reason::TooMuchAtOnce)), "{:?}", reply.outcomes);
+        assert!(accepted > taken, "stuck at {taken}");
+        taken = accepted;
+    }
+    assert!(taken > 0, "the first request took them all");
 }
 
 /// Names of nodes, by number; 9 is any.

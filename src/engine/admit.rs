@@ -5,6 +5,7 @@ use super::entry::{is_exit, max_size, size};
 use crate::directory::Document;
 use crate::id::MessageId;
 use crate::mail::address::Address;
+use crate::mail::hidden::is_door;
 use crate::mail::news;
 use crate::mail::sanitize::{self, EntryRules, Refused};
 use crate::message::{self, Message};
@@ -25,27 +26,39 @@ pub(super) fn refusal<R>(
         return Some(Reason::MailTooBig);
     }
     // No exit says yet that it posts to newsgroups, and no MTA knows their domain.
-    if target.is_within(&batch.setup.suffix) || target.is_within(news::DOMAIN) {
+    // And the address that points to the header is nobody's.
+    if target.is_within(&batch.setup.suffix) || target.is_within(news::DOMAIN) || is_door(target) {
         return Some(Reason::NoExit);
     }
     batch.is_full().then_some(Reason::SpoolFull)
 }
 
-/// The id of a mail. What an MTA hands in twice gets the same one twice, so that neither this node nor an exit takes it
-/// for two; without our key it tells nothing.
-pub(super) fn message_id<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, request: &Request, target: &Address) -> MessageId {
-    let mut id = [0; MessageId::LEN];
-    let Some(dedup) = &request.dedup else {
-        batch.rng.fill_bytes(&mut id);
-        return MessageId(id);
-    };
-    let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
-    for part in [dedup.as_slice(), target.to_string().as_bytes(), &request.mail] {
-        // Lengths, so that no two triples are the same bytes.
-        hash.update(&size(part.len()).to_be_bytes()).update(part);
+/// Gives the mails of one request their ids. What an MTA hands in twice gets the same one twice, so that neither this node
+/// nor an exit takes it for two; without our key it tells nothing.
+pub(super) struct MessageIds(Option<blake3::Hasher>);
+
+impl MessageIds {
+    /// Reads the mail once, however many its recipients are.
+    pub(super) fn of<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Self {
+        let hasher = request.dedup.as_ref().map(|dedup| {
+            let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
+            for part in [dedup.as_slice(), &request.mail] {
+                // Lengths, so that no two triples are the same bytes.
+                hash.update(&size(part.len()).to_be_bytes()).update(part);
+            }
+            hash
+        });
+        Self(hasher)
     }
-    hash.finalize_xof().fill(&mut id);
-    MessageId(id)
+
+    pub(super) fn of_mail_to(&self, target: &Address, rng: &mut impl CryptoRng) -> MessageId {
+        let mut id = [0; MessageId::LEN];
+        match &self.0 {
+            Some(hash) => hash.clone().update(target.to_string().as_bytes()).finalize_xof().fill(&mut id),
+            None => rng.fill_bytes(&mut id),
+        }
+        MessageId(id)
+    }
 }
 
 pub(super) fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) -> Result<bool, StoreError> {

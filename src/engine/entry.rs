@@ -1,6 +1,6 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
-use super::admit::{already_taken, clean, message_id, refusal};
+use super::admit::{MessageIds, already_taken, clean, refusal};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
 use super::{Batch, Output, Token};
@@ -32,6 +32,25 @@ const AT_ONCE: usize = 16 << 20;
 
 /// Draws of path and delays before a slot is given up for lack of a key far enough ahead.
 const DRAWS: usize = 8;
+
+/// A request, while its recipients are gone through.
+struct Handed<'a> {
+    request: &'a Request,
+    ids: MessageIds,
+    /// Copies cleaned so far.
+    cleaned: usize,
+}
+
+impl Handed<'_> {
+    /// Whether one more copy may be cleaned. Each is cleaned and compressed on its own, and everybody else waits
+    /// meanwhile. What is known already costs nothing: else an MTA that brings all recipients again would never get
+    /// past the first ones.
+    const fn may_be_cleaned(&mut self) -> bool {
+        let may = self.cleaned == 0 || self.request.mail.len().saturating_mul(self.cleaned) <= AT_ONCE;
+        self.cleaned = self.cleaned.saturating_add(1);
+        may
+    }
+}
 
 /// The mail this node answers for, and the schedule it leaves by.
 #[derive(Debug, Default)]
@@ -85,13 +104,9 @@ impl Entry {
         request: &Request,
     ) -> Result<(), StoreError> {
         let mut outcomes = Vec::with_capacity(request.recipients.len());
-        for (n, recipient) in request.recipients.iter().enumerate() {
-            // Each copy is cleaned and compressed on its own, and everybody else waits meanwhile.
-            let outcome = if n > 0 && request.mail.len().saturating_mul(n) > AT_ONCE {
-                Outcome::refused(Reason::TooMuchAtOnce)
-            } else {
-                self.take(batch, request, recipient)?
-            };
+        let mut handed = Handed { request, ids: MessageIds::of(batch, request), cleaned: 0 };
+        for recipient in &request.recipients {
+            let outcome = self.take(batch, &mut handed, recipient)?;
             match outcome {
                 Outcome::Accepted(_) => batch.counts.accepted += 1,
                 Outcome::Temporary(_) | Outcome::Permanent(_) => batch.counts.refused += 1,
@@ -105,9 +120,10 @@ impl Entry {
     fn take<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        request: &Request,
+        handed: &mut Handed<'_>,
         recipient: &Address,
     ) -> Result<Outcome, StoreError> {
+        let request = handed.request;
         let Some(document) = batch.document else { return Ok(Outcome::refused(Reason::NoDirectory)) };
         let target = match (recipient.under_suffix(&batch.setup.suffix), request.source) {
             (Some(target), _) => target,
@@ -121,9 +137,12 @@ impl Entry {
             (None, Err(ChainError::Length)) => return Ok(Outcome::refused(Reason::ChainLength)),
             (None, Ok(chain)) => chain,
         };
-        let id = message_id(batch, request, &target);
+        let id = handed.ids.of_mail_to(&target, batch.rng);
         if already_taken(batch, request, id)? {
             return Ok(Outcome::Accepted(id));
+        }
+        if !handed.may_be_cleaned() {
+            return Ok(Outcome::refused(Reason::TooMuchAtOnce));
         }
         let packed = match clean(batch, document, request, &target, &chain, id) {
             Err(reason) => return Ok(Outcome::refused(reason)),
