@@ -137,6 +137,10 @@ fn a_mail_to_the_door_goes_to_those_in_its_header_and_beside_them() {
     let bad = String::from_utf8(batch.to_vec()).unwrap().replace("alice@canary.example,", "canary,");
     let line = deferred_line(&args(&socket), bad.as_bytes()).unwrap();
     assert_eq!(line, "4.1.3 fog: a recipient in Anon-To is no mail address");
+    let others: String = (0..999).map(|n| format!("RCPT TO:<a{n}@x.fog>\n")).collect();
+    let many = String::from_utf8(batch.to_vec()).unwrap().replace("RCPT TO:<bob@canary.example.fog>\n", &others);
+    let line = deferred_line(&args(&socket), many.as_bytes()).unwrap();
+    assert_eq!(line, "4.5.3 fog: too many mails or recipients at once");
 }
 
 #[test]

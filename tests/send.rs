@@ -129,20 +129,24 @@ fn a_group_is_a_recipient_and_a_subject_takes_the_place_of_the_mails() {
 fn recipients_hidden_in_the_header_are_found_and_taken_out() {
     let hidden =
         b"To: anon@fog.invalid\nAnon-To: B <bob@x.org>, carl@x.org.fog\nSubject: s\nAnon-Post-To: alt.test\n\nbody\n";
-    let node = Node::start(accepting(3));
-    let output = fog(&["send", "-v", "-t", "--socket", &node.socket()], hidden);
-    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr).matches("is on its way").count(), 3, "{}", text(&output.stderr));
-    let request = node.heard();
-    let to: Vec<_> = request.recipients.iter().map(ToString::to_string).collect();
-    assert_eq!(to, ["bob@x.org.fog", "carl@x.org.fog", "alt.test@news.fog"]);
-    assert_eq!(text(&request.mail), "To: anon@fog.invalid\nSubject: s\n\nbody\n");
+    // The last two are how mutt and git call what they take for sendmail.
+    for args in [&["-t"][..], &["-t", "anon@fog.invalid"], &["-oi", "--", "anon@fog.invalid"]] {
+        let node = Node::start(accepting(3));
+        let output = fog(&[&["send", "-v", "--socket", &node.socket()], args].concat(), hidden);
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).matches("is on its way").count(), 3, "{}", text(&output.stderr));
+        let request = node.heard();
+        let to: Vec<_> = request.recipients.iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["bob@x.org.fog", "carl@x.org.fog", "alt.test@news.fog"]);
+        assert_eq!(text(&request.mail), "To: anon@fog.invalid\nSubject: s\n\nbody\n");
+    }
 }
 
 #[test]
 fn a_persons_mistake_is_told_with_its_code_and_nothing_is_sent() {
     let (_dir, socket) = no_socket();
     let header = |to: &str| format!("To: {to}\n\nbody\n").into_bytes();
+    let many: String = (0..1001).map(|n| format!("a{n}@x.fog,\n ")).collect();
     for (args, mail, want, what) in [
         (&["-t", "bob"][..], MAIL.to_vec(), 67, "an address looks like local@domain"),
         (&["-t", "a b@x.org"], MAIL.to_vec(), 67, "the part before the @ is malformed"),
@@ -152,6 +156,10 @@ fn a_persons_mistake_is_told_with_its_code_and_nothing_is_sent() {
         (&["-t"], header("a@x.fog, b@x.org"), 67, "a recipient in the header is not under .fog"),
         (&["-t", "bob@x.org", "-f", "me"], MAIL.to_vec(), 67, "an address looks like local@domain"),
         (&["-t"], header("anon@fog.invalid"), 67, "the mail names no recipient in Anon-To"),
+        (&["anon@fog.invalid"], MAIL.to_vec(), 67, "the mail names no recipient in Anon-To"),
+        (&["-t"], header("a@x.fog: b@x.fog"), 67, "To, Cc or Bcc is no list of addresses"),
+        (&["-t"], b"no header\nTo: a@x.fog\n\n".to_vec(), 65, "a line of the header is no header field"),
+        (&["-t"], header(&many), 67, "there are more than 1000 recipients"),
         (&["-t"], header("a@x.fog\nAnon-To: bob"), 67, "a recipient in Anon-To is no mail address"),
         (&["-t"], header("a@x.fog\nAnon-Post-To: a b"), 67, "a group in Anon-Post-To is no newsgroup"),
         (&["-g", "alt test"], MAIL.to_vec(), 67, "a newsgroup is named by"),

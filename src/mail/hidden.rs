@@ -4,10 +4,9 @@
 
 use super::address::{Address, AddressError};
 use super::edit::take_out;
-use super::header::as_field;
 use super::news::{self, NotAGroup};
+use super::recipients::entries;
 use super::sanitize::Refused;
-use mail_parser::{HeaderValue, parsers::MessageStream};
 use thiserror::Error;
 
 /// The recipient that says: look into the header.
@@ -62,7 +61,7 @@ pub fn is_door(address: &Address) -> bool {
 /// # Errors
 /// See [`HiddenError`]: one bad recipient is enough.
 pub fn open(mail: &[u8], suffix: &str) -> Result<Opened, HiddenError> {
-    let (taken, mail) = take_out(mail, &FIELDS)?;
+    let (taken, mut mail) = take_out(mail, &FIELDS)?;
     let mut recipients: Vec<Address> = Vec::new();
     for (field, value) in taken {
         let found = if field == 0 { addresses(value, suffix)? } else { groups(value, suffix)? };
@@ -75,17 +74,24 @@ pub fn open(mail: &[u8], suffix: &str) -> Result<Opened, HiddenError> {
             return Err(HiddenError::TooMany);
         }
     }
-    if recipients.is_empty() { Err(HiddenError::None) } else { Ok(Opened { recipients, mail }) }
+    if recipients.is_empty() {
+        return Err(HiddenError::None);
+    }
+    if mail.starts_with(b"\n") || mail.starts_with(b"\r\n") {
+        // Nothing else was in the header, and a mail without one is none.
+        mail.splice(..0, format!("To: {DOOR}\r\n").into_bytes());
+    }
+    Ok(Opened { recipients, mail })
 }
 
 fn addresses(value: &[u8], suffix: &str) -> Result<Vec<Address>, HiddenError> {
-    let HeaderValue::Address(list) = MessageStream::new(&as_field(value)).parse_address().into_owned() else {
-        return Ok(Vec::new());
-    };
+    let texts = entries(value).ok_or(AddressError::Incomplete)?;
+    if texts.len() > MAX_HIDDEN {
+        return Err(HiddenError::TooMany);
+    }
     let mut found = Vec::new();
-    for entry in list.iter() {
-        let text = entry.address.as_deref().or(entry.name.as_deref()).unwrap_or_default();
-        let address = Address::parse(text)?;
+    for text in texts {
+        let address = Address::parse(&text)?;
         if is_door(&address) {
             // It would come out of an exit and look for a door there.
             return Err(AddressError::Domain.into());
@@ -97,8 +103,11 @@ fn addresses(value: &[u8], suffix: &str) -> Result<Vec<Address>, HiddenError> {
 
 fn groups(value: &[u8], suffix: &str) -> Result<Vec<Address>, HiddenError> {
     let text = str::from_utf8(value).map_err(|_| NotAGroup)?;
-    let named = text.split(',').map(str::trim).filter(|group| !group.is_empty());
-    Ok(named.map(|group| news::recipient(group, suffix)).collect::<Result<_, _>>()?)
+    let named: Vec<_> = text.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
+    if named.len() > MAX_HIDDEN {
+        return Err(HiddenError::TooMany);
+    }
+    Ok(named.into_iter().map(|group| news::recipient(group, suffix)).collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]
@@ -130,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn a_header_with_nothing_else_in_it_stays_one() {
+        for mail in ["Anon-To: a@x.org\n\ntext\n", "Anon-To: a@x.org\r\n\r\ntext\r\n", "Anon-To: a@x.org"] {
+            let opened = open(mail.as_bytes(), "fog").map(|opened| opened.mail).unwrap();
+            assert!(opened.starts_with(b"To: anon@fog.invalid\r\n"), "{mail}");
+            assert!(crate::mail::edit::with_subject(&opened, "x").is_ok());
+        }
+    }
+
+    #[test]
     fn one_bad_recipient_is_enough_for_none() {
         for (fields, want) in [
             (String::new(), HiddenError::None),
@@ -142,7 +160,12 @@ mod tests {
             ("Anon-Post-To: alt.test, al t.test\n".into(), HiddenError::Group(NotAGroup)),
             ("no field\n".into(), HiddenError::Header(Refused::BadHeader)),
             ("A: b\rAnon-To: a@x.org\n".into(), HiddenError::Header(Refused::BadHeader)),
+            ("Anon-To: a@x.org: b@x.org\n".into(), HiddenError::Address(AddressError::Incomplete)),
+            ("Anon-To: <a b@x.org>\n".into(), HiddenError::Address(AddressError::Incomplete)),
             ((0..=MAX_HIDDEN).map(|n| format!("Anon-To: a{n}@x.org\n")).collect(), HiddenError::TooMany),
+            // Before any is compared with all others.
+            (format!("Anon-To: {}\n", "a@x.org,".repeat(MAX_HIDDEN + 1)), HiddenError::TooMany),
+            (format!("Anon-Post-To: {}\n", "alt.test,".repeat(MAX_HIDDEN + 1)), HiddenError::TooMany),
         ] {
             assert_eq!(opened(&fields), Err(want), "{fields}");
         }

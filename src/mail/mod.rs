@@ -11,6 +11,7 @@ pub mod edit;
 pub mod hidden;
 pub mod news;
 pub mod preview;
+pub mod recipients;
 pub mod sanitize;
 
 mod cid;

@@ -8,7 +8,7 @@ use crate::mail::sanitize::Refused;
 use crate::mta::bsmtp::{self, BsmtpError, Transaction};
 use crate::mta::pipe::{self, InputError, Parent};
 use crate::mta::submit::{SubmitError, submit};
-use crate::submit::{MAX_DEDUP, Outcome, Reason, Request, Source, Wish};
+use crate::submit::{MAX_DEDUP, MAX_RECIPIENTS, Outcome, Reason, Request, Source, Wish};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -104,6 +104,9 @@ fn request(mail: Transaction, suffix: &str, dedup: Option<Vec<u8>>) -> Result<Re
         if !request.recipients.contains(&recipient) {
             request.recipients.push(recipient);
         }
+    }
+    if request.recipients.len() > MAX_RECIPIENTS {
+        return Err(format!("4.5.3 fog: {}", BsmtpError::TooMany));
     }
     Ok(request)
 }

@@ -5,8 +5,9 @@ use crate::cli::error::CliError;
 use crate::mail::address::Address;
 use crate::mail::hidden::{self, HiddenError, is_door};
 use crate::mail::news;
+use crate::mail::recipients::{self, ShownError};
+use crate::submit::MAX_RECIPIENTS;
 use crate::sys::exit_code::ExitCode;
-use mail_parser::{HeaderName, HeaderValue, MessageParser};
 
 /// A mail and its recipients.
 pub(super) struct To {
@@ -16,11 +17,16 @@ pub(super) struct To {
     pub(super) mail: Vec<u8>,
 }
 
-/// The recipients of the command line, and with `-t` alone those of the header.
+/// The recipients of the command line, and with `-t` alone those of the header. The address that points to the header may
+/// stand in either: programs that write mail call sendmail with the addresses of To as arguments.
 pub(super) fn of(args: &Args, mail: Vec<u8>, suffix: &str) -> Result<To, CliError> {
     let mut to = To { recipients: Vec::new(), mail };
+    let mut door = false;
     for text in args.to.iter().flatten().chain(&args.recipients) {
-        to.add(under(&parse(text)?, suffix)?);
+        match parse(text)? {
+            address if is_door(&address) => door = true,
+            address => to.add(under(&address, suffix)?),
+        }
     }
     for group in &args.group {
         to.add(news::recipient(group, suffix).map_err(|error| {
@@ -29,8 +35,17 @@ pub(super) fn of(args: &Args, mail: Vec<u8>, suffix: &str) -> Result<To, CliErro
                 .try_("fog send -g alt.test < article")
         })?);
     }
-    if args.to == Some(None) {
-        to.add_those_of_the_header(suffix)?;
+    let in_header = args.to == Some(None);
+    if in_header {
+        let (doors, shown): (Vec<_>, Vec<_>) = shown(&to.mail, suffix)?.into_iter().partition(is_door);
+        door |= !doors.is_empty();
+        shown.into_iter().for_each(|address| to.add(address));
+    }
+    if in_header || door {
+        to.add_the_hidden(door, suffix)?;
+    }
+    if to.recipients.len() > MAX_RECIPIENTS {
+        return Err(too_many());
     }
     if to.recipients.is_empty() {
         let place = if args.to.is_some() { "in To, Cc or Bcc" } else { "on the command line" };
@@ -48,26 +63,27 @@ impl To {
         }
     }
 
-    fn add_those_of_the_header(&mut self, suffix: &str) -> Result<(), CliError> {
-        let shown = shown(&self.mail, suffix)?;
-        let door = shown.iter().any(is_door);
-        let opened = match hidden::open(&self.mail, suffix) {
-            Ok(opened) => Some(opened),
-            // What is wrong with the header as a whole is the node's to say.
-            Err(HiddenError::None | HiddenError::Header(_)) if !door => None,
-            Err(error) => {
-                return Err(CliError::new(ExitCode::Address, error.to_string())
-                    .found("nothing was sent, not to the others either")
-                    .try_("write Anon-To: alice@example.com, or Anon-Post-To: alt.test"));
+    /// Those in Anon-To and Anon-Post-To; with the `door` there must be some.
+    fn add_the_hidden(&mut self, door: bool, suffix: &str) -> Result<(), CliError> {
+        match hidden::open(&self.mail, suffix) {
+            Ok(opened) => {
+                opened.recipients.into_iter().for_each(|address| self.add(address));
+                self.mail = opened.mail;
+                Ok(())
             }
-        };
-        shown.into_iter().filter(|address| !is_door(address)).for_each(|address| self.add(address));
-        if let Some(opened) = opened {
-            opened.recipients.into_iter().for_each(|address| self.add(address));
-            self.mail = opened.mail;
+            // What is wrong with the header as a whole is the node's to say.
+            Err(HiddenError::None | HiddenError::Header(_)) if !door => Ok(()),
+            Err(error) => Err(CliError::new(ExitCode::Address, error.to_string())
+                .found("nothing was sent, not to the others either")
+                .try_("write Anon-To: alice@example.com, or Anon-Post-To: alt.test")),
         }
-        Ok(())
     }
+}
+
+fn too_many() -> CliError {
+    CliError::new(ExitCode::Address, format!("there are more than {MAX_RECIPIENTS} recipients"))
+        .found("nothing was sent")
+        .try_("send it several times, to some of them each time")
 }
 
 /// `address` as the node wants it. On the command line of `fog send` it is clear what is meant without a suffix.
@@ -81,25 +97,26 @@ fn under(address: &Address, suffix: &str) -> Result<Address, CliError> {
 /// that was left out would not get its mail from anybody, and one that was taken along would get it in a way that its
 /// writer didn't ask for.
 fn shown(mail: &[u8], suffix: &str) -> Result<Vec<Address>, CliError> {
-    let parsed = MessageParser::default().parse_headers(mail);
-    let headers = parsed.iter().flat_map(|mail| mail.headers());
-    let headers = headers.filter(|h| matches!(h.name, HeaderName::To | HeaderName::Cc | HeaderName::Bcc));
+    let texts = recipients::shown(mail).map_err(|error| match error {
+        ShownError::List => CliError::new(ExitCode::Address, error.to_string())
+            .found("nothing was sent")
+            .try_("write To: alice@example.com.fog, Bob <bob@example.com.fog>"),
+        ShownError::Header(_) => CliError::new(ExitCode::Data, error.to_string())
+            .found("nothing was sent")
+            .try_("begin with header lines such as `To: alice@example.com.fog` and an empty line"),
+    })?;
+    if texts.len() > MAX_RECIPIENTS {
+        return Err(too_many());
+    }
     let mut found = Vec::new();
-    for header in headers {
-        let HeaderValue::Address(list) = &header.value else { continue };
-        for entry in list.iter() {
-            let text = entry.address.as_deref().or(entry.name.as_deref()).unwrap_or_default();
-            let address = parse(text)?;
-            if address.under_suffix(suffix).is_none() && !is_door(&address) {
-                return Err(CliError::new(
-                    ExitCode::Address,
-                    format!("a recipient in the header is not under .{suffix}"),
-                )
+    for text in texts {
+        let address = parse(&text)?;
+        if address.under_suffix(suffix).is_none() && !is_door(&address) {
+            return Err(CliError::new(ExitCode::Address, format!("a recipient in the header is not under .{suffix}"))
                 .found(format!("{address}; nothing was sent, not to the others either"))
                 .try_(format!("write {address}.{suffix}, or take it out of the header")));
-            }
-            found.push(address);
         }
+        found.push(address);
     }
     Ok(found)
 }
@@ -128,16 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn the_header_names_recipients_in_to_cc_and_bcc_only() {
-        let mail = b"To: Alice <alice@x.org.fog>, \"B, b\" <bob@x.org.fog>\r\nTo: carl@x.org.fog\nCC: friends: dora@x.org.fog,\n\
-                     \temil@x.org.fog;\nBcc: fritz@x.org.fog\nReply-To: gerd@x.org\nFrom: h@x.org\n\nTo: ida@x.org.fog\n";
-        let found: Vec<_> = shown(mail, "fog").unwrap().iter().map(|a| a.local().to_owned()).collect();
-        assert_eq!(found, ["alice", "bob", "carl", "dora", "emil", "fritz"]);
-    }
-
-    #[test]
     fn a_header_recipient_that_is_not_ours_stops_all() {
-        for to in ["a@x.fog, b@x.org", "b@x.org", "a@x.fog, b", "a@x.fog, B <b>", "g: a@x.fog, b@x.org;"] {
+        for to in
+            ["a@x.fog, b@x.org", "b@x.org", "a@x.fog, b", "a@x.fog, B <b>", "g: a@x.fog, b@x.org;", "a@x.fog: b@x.fog"]
+        {
             let found = shown(format!("To: {to}\n\n").as_bytes(), "fog");
             assert_eq!(found.map_err(|error| error.exit), Err(ExitCode::Address), "{to}");
         }
