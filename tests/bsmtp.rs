@@ -109,8 +109,11 @@ fn whatever_the_node_says_but_yes_exim_keeps_the_batch() {
 
 #[test]
 fn a_wrong_command_line_in_exims_transport_defers_instead_of_bouncing() {
+    let long = "x".repeat(256);
     for wrong in [
         &["send", "--bsmtp", "--frob"][..],
+        &["send", "--bsmtp", "--queue-id", &long],
+        &["send", "--bsmtp", "--queue-id", ""],
         &["send", "--bsmtp", "-t", "alice@canary.example.fog"],
         &["send", "--bsmtp", "-n", "2"],
         &["send", "--bsmtp", "-s", "canary"],

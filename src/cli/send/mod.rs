@@ -16,7 +16,7 @@ use crate::mail::address::Address;
 use crate::mail::{edit, preview};
 use crate::mta::pipe;
 use crate::mta::submit::submit;
-use crate::submit::{MAX_CHAIN, Request, Source, Wish, is_name};
+use crate::submit::{MAX_CHAIN, MAX_DEDUP, Request, Source, Wish, is_name};
 use crate::sys::exit_code::ExitCode;
 use recipients::{To, parse};
 use std::io::{self, IsTerminal};
@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, group = "pipe")]
     pub(super) bsmtp: bool,
     /// The MTA's name for the mail: the same mail handed in twice is sent once
-    #[arg(long, value_name = "ID", requires = "pipe")]
+    #[arg(long, value_name = "ID", requires = "pipe", value_parser = parse_queue_id)]
     queue_id: Option<String>,
     /// The node's socket
     #[arg(long, value_name = "PATH")]
@@ -107,6 +107,11 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         request.recipients.iter().for_each(|recipient| note(&format!("fog: {recipient}: is on its way")));
     }
     if global.json { print(format!("{{\"v\":1,\"accepted\":{}}}\n", outcomes.len()).as_bytes()) } else { Ok(()) }
+}
+
+fn parse_queue_id(text: &str) -> Result<String, String> {
+    let fits = (1..=MAX_DEDUP).contains(&text.len());
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("a queue id has 1 to {MAX_DEDUP} bytes"))
 }
 
 /// The names in `-l`. Whether there are such nodes is the node's to say.
