@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time;
@@ -26,16 +26,26 @@ pub(super) struct Rules {
 
 /// What a caller has shown; its task says so.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing(Arc<AtomicBool>);
+pub(super) struct Standing(Arc<AtomicU8>);
 
 impl Standing {
-    /// It has done its part: from now on it is not pushed out.
-    pub(super) fn earn(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    const SILENT: u8 = 0;
+    const WAITING: u8 = 1;
+    const EARNED: u8 = 2;
+
+    /// It has shown that it means it, and it is for us that it waits: its own user's later calls don't push it out, and
+    /// others' only when nobody is left of whom less is known.
+    pub(super) fn wait(&self) {
+        self.0.fetch_max(Self::WAITING, Ordering::Relaxed);
     }
 
-    fn is_earned(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// It has done its part: from now on it is not pushed out.
+    pub(super) fn earn(&self) {
+        self.0.store(Self::EARNED, Ordering::Relaxed);
+    }
+
+    fn is_at_most(&self, standing: u8) -> bool {
+        self.0.load(Ordering::Relaxed) <= standing
     }
 }
 
@@ -88,15 +98,17 @@ impl<T: Send + 'static> Crowd<T> {
     fn has_place(&mut self, user: u32) -> bool {
         let of_user = self.callers.iter().filter(|caller| caller.user == user).count();
         if of_user >= self.rules.of_one {
-            return self.push_out(|caller| caller.user == user);
+            return self.push_out(Standing::SILENT, |caller| caller.user == user);
         }
-        self.callers.len() < self.rules.room || self.push_out(|_| true)
+        self.callers.len() < self.rules.room
+            || self.push_out(Standing::SILENT, |_| true)
+            || self.push_out(Standing::WAITING, |_| true)
     }
 
-    /// Pushes out the oldest of these that have had their time.
-    fn push_out(&mut self, whom: impl Fn(&Caller) -> bool) -> bool {
+    /// Pushes out the oldest of these that have had their time and no more than this standing.
+    fn push_out(&mut self, standing: u8, whom: impl Fn(&Caller) -> bool) -> bool {
         let patience = self.rules.patience;
-        let is_due = |caller: &Caller| !caller.standing.is_earned() && caller.since.elapsed() >= patience;
+        let is_due = |caller: &Caller| caller.standing.is_at_most(standing) && caller.since.elapsed() >= patience;
         let place = self.callers.iter().position(|caller| whom(caller) && is_due(caller));
         let due = place.and_then(|place| self.callers.remove(place));
         due.inspect(|caller| caller.task.abort()).is_some()
@@ -160,6 +172,29 @@ mod tests {
         advance(2 * HALF).await;
         callers.push(silent(&mut crowd, 1));
         assert_eq!(gone(&mut callers).await, [true, false, false, false, true, false, false], "it pushes out its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_us_is_not_pushed_out_by_its_own_user_and_last_by_others() {
+        let mut crowd = Crowd::new(RULES);
+        let waiting = |crowd: &mut Crowd<u8>, user| {
+            let (alive, gone) = oneshot::channel();
+            crowd.admit(user, |standing| async move {
+                standing.wait();
+                pending::<()>().await;
+                drop(alive);
+                0
+            });
+            gone
+        };
+        let mut callers: Vec<_> = (0..4).map(|_| waiting(&mut crowd, 1)).collect();
+        callers.extend([silent(&mut crowd, 2), silent(&mut crowd, 3)]);
+        gone(&mut callers).await;
+        advance(2 * HALF).await;
+        callers.push(waiting(&mut crowd, 1));
+        assert_eq!(gone(&mut callers).await, [false, false, false, false, false, false, true]);
+        (4..7).for_each(|user| callers.push(silent(&mut crowd, user)));
+        assert_eq!(gone(&mut callers).await, [true, false, false, false, true, true, true, false, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

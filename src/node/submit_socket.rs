@@ -11,11 +11,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Requests at once; half of them of one user. An honest one has its mail ready when it calls.
-const REQUESTS: Rules = Rules { room: 128, of_one: 64, patience: Duration::from_secs(2) };
+/// Requests at once; half of them of one user: Postfix has up to 100 pipes. An honest one has its mail ready when it
+/// calls.
+const REQUESTS: Rules = Rules { room: 256, of_one: 128, patience: Duration::from_secs(2) };
 
 /// What is read of every request. More of it comes into memory only while the request is one of a few: with the others
-/// that is 8 MiB, and four of the largest mails.
+/// that is 16 MiB, and four of the largest mails.
 const SMALL: usize = 64 << 10;
 
 /// Requests that are more than `SMALL`, at once.
@@ -91,7 +92,7 @@ async fn answer(
     standing: Standing,
 ) {
     let mut place = None;
-    let reply = match timeout(LIMIT, read(&mut stream, &room, &mut place)).await {
+    let reply = match timeout(LIMIT, read(&mut stream, &room, &mut place, &standing)).await {
         Ok(Some(Ok(request))) => {
             standing.earn();
             hand_on(request, &events).await
@@ -112,12 +113,14 @@ async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     room: &UsersRoom,
     place: &mut Option<[OwnedSemaphorePermit; 2]>,
+    standing: &Standing,
 ) -> Option<Result<Request, Reason>> {
     match read_length(stream, |prefix| Request::body_len(prefix, room.max_mail)).await {
         Ok(length) => {
             let mut body = Vec::new();
             read_until(stream, &mut body, length.min(SMALL)).await.ok()?;
             if length > SMALL {
+                standing.wait();
                 *place = room.place().await;
                 timeout(BIG_LIMIT, read_until(stream, &mut body, length)).await.ok()?.ok()?;
             }
@@ -296,6 +299,51 @@ mod tests {
         let _behind = call(room.of(1), &bytes).await;
         assert!(timeout(BIG_LIMIT * 2, happened.recv()).await.is_err());
         drop((other, stalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_mails_of_one_user_are_all_taken_however_long_the_first_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("submit.sock");
+        let (events, mut happened) = mpsc::channel(4);
+        let (_stop, stopped) = oneshot::channel();
+        let _node = tokio::spawn(serve(Local::bind(&path, 0o660).unwrap(), 1 << 20, events, stopped));
+        let bytes = request(SMALL * 2).encode().unwrap();
+        let mut callers = tokio::task::JoinSet::new();
+        let mut call = async |count| {
+            for _ in 0..count {
+                let (path, bytes) = (path.clone(), bytes.clone());
+                callers.spawn(async move {
+                    let mut stream = UnixStream::connect(path).await.unwrap();
+                    // It fails where the caller is turned away.
+                    let _ = stream.write_all(&bytes).await;
+                    read_frame(&mut stream, Reply::body_len).await.is_ok()
+                });
+            }
+            for _ in 0..5_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // A mail server sends as many as it may, and when the engine has taken its time, as many again.
+        call(REQUESTS.of_one).await;
+        tokio::time::advance(REQUESTS.patience).await;
+        call(REQUESTS.of_one).await;
+        let mut answered = 0;
+        let engine = async {
+            while let Some(Event::Submit { reply, .. }) = happened.recv().await {
+                let _ = reply.send(accepted());
+            }
+        };
+        let answers = async {
+            while let Some(answer) = callers.join_next().await {
+                answered += usize::from(answer.unwrap());
+            }
+        };
+        tokio::select! {
+            () = engine => {}
+            () = answers => {}
+        }
+        assert_eq!(answered, REQUESTS.of_one, "who came first was pushed out for who came later");
     }
 
     #[tokio::test(start_paused = true)]
