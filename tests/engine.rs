@@ -350,6 +350,23 @@ fn packets_of_others_leave_room_for_mail_of_ones_own() {
 }
 
 #[test]
+fn mail_keeps_to_its_half_also_while_packets_of_others_come_in() {
+    let mut nodes = Nodes::new(slots(24));
+    let packets: Vec<_> = (0..6).map(|n| nodes.lone_fragment(MIX, Some(EXIT), n)).collect();
+    let senders = [FLOODER, HONEST];
+    let packet = |(n, packet)| Input::Packet { token: Token(0), from: nodes.ids[senders[n % 2]], packet };
+    let mut inputs: Vec<_> = packets.into_iter().enumerate().map(packet).collect();
+    inputs.extend((0..30).map(|n| {
+        let recipients = vec![Address::parse("a@example.com.fog").unwrap()];
+        let (wish, mail) = (Wish::default(), MAIL.to_vec());
+        let request = Request { source: Source::Mta, dedup: None, sender: None, wish, recipients, mail };
+        Input::Submit { token: Token(n), request }
+    }));
+    nodes.engines[MIX].handle(inputs, START, &mut nodes.rng).unwrap();
+    assert_eq!((nodes.counts(MIX).pooled, nodes.counts(MIX).accepted), (6, 12));
+}
+
+#[test]
 fn a_mail_that_no_exit_could_take_once_it_is_clean_is_refused_at_the_door() {
     let mut nodes = Nodes::new(|_| {});
     let max = usize::try_from(nodes.engines[1].document().unwrap().params().max_size).unwrap();

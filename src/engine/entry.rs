@@ -178,7 +178,7 @@ impl Entry {
         let id = mail.row.message;
         match batch.txn.put(Shelf::Spool, batch.epoch, &mail.row.encode(), packed, &[], batch.rng) {
             Ok(spooled) => {
-                batch.used += slots_of(packed.len());
+                batch.ours += slots_of(packed.len());
                 self.mails.insert(spooled, mail);
             }
             Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),

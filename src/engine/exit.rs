@@ -161,7 +161,7 @@ impl Exit {
         let content = encode(&message.recipient, &mail)?;
         // First of all that is changed: if there is no room, nothing has happened.
         let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
-        batch.used += entry::slots_of(content.len());
+        batch.ours += entry::slots_of(content.len());
         batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         self.outbox.insert(id, row);
         batch.counts.assembled += 1;

@@ -242,8 +242,8 @@ struct Batch<'a, 's, R> {
     /// The spool key under which rows without a due time of their own are sealed.
     epoch: Epoch,
     epoch_length: Duration,
-    /// Slots of the store in use when the batch began, and taken since.
-    used: u64,
+    /// Slots that mail of this node had in use when the batch began, and has taken since.
+    ours: u64,
 }
 
 impl<R> Batch<'_, '_, R> {
@@ -255,8 +255,7 @@ impl<R> Batch<'_, '_, R> {
     /// Whether mail of this node, on its way in or out, fills its half of what the operator allows. Counted in slots in
     /// use: files don't shrink.
     const fn is_full(&self) -> bool {
-        let ours = self.used.saturating_sub(self.quota.slots());
-        ours.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool / 2
+        self.ours.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool / 2
     }
 
     /// Whether a mark was set in this epoch or one of the last few.
@@ -319,7 +318,8 @@ impl Engine {
         // A node without a document keeps keys of the usual length; nothing is sent under them.
         let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
         self.keys.turn(&mut self.store, now, &params, rng)?;
-        let used = self.store.usage()?.slots;
+        // Taken off here: what others hand over or take away in this batch changes both.
+        let ours = self.store.usage()?.slots.saturating_sub(self.quota.slots());
         let epoch = now.epoch(params.epoch);
         let outlived = self.outlived_marks(epoch);
         let mut batch = Batch {
@@ -334,7 +334,7 @@ impl Engine {
             quota: &mut self.quota,
             epoch,
             epoch_length: params.epoch,
-            used,
+            ours,
         };
         for (kind, epoch) in outlived {
             batch.txn.drop_marks(kind, epoch);
