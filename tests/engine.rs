@@ -255,6 +255,25 @@ fn a_neighbour_that_floods_fills_its_share_and_leaves_room_for_the_others() {
 }
 
 #[test]
+fn packets_for_a_node_that_is_away_make_room_when_it_could_not_open_them_any_more() {
+    let mut nodes = Nodes::new(slots(60));
+    let epoch = nodes.engines[MIX].document().unwrap().params().epoch;
+    // A neighbour that is honest has passed on what somebody sends to a node that takes nothing.
+    let taken = nodes.flood(START, (HONEST, MIX), |nodes, n| nodes.lone_fragment(MIX, Some(EXIT), n));
+    let (exit, garbage) = (nodes.ids[EXIT], Packet::from_bytes(&[7; 65_536]).unwrap());
+    let in_time = START.plus(HELD).plus(epoch / 2);
+    let sent = nodes.handle(MIX, in_time, Input::LinkUp(exit));
+    assert_eq!(u64::try_from(sent.len()).unwrap(), 1 + taken, "{sent:?}");
+    nodes.handle(MIX, in_time, Input::LinkDown(exit));
+    assert!(!nodes.hand_over(in_time, HONEST, MIX, garbage.clone()));
+
+    let too_late = START.plus(HELD).plus(epoch * 2);
+    nodes.handle(MIX, too_late, Input::LinkDown(exit));
+    assert_eq!((nodes.counts(MIX).handed_on, nodes.counts(MIX).dropped), (0, taken));
+    assert!(nodes.hand_over(too_late, HONEST, MIX, garbage), "its share is full for good");
+}
+
+#[test]
 fn who_has_had_its_share_hears_busy_before_its_packets_are_looked_at() {
     let mut nodes = Nodes::new(slots(60));
     let first = nodes.lone_fragment(MIX, Some(EXIT), 0);

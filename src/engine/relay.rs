@@ -5,9 +5,10 @@ use super::quota::Quota;
 use super::rows::{Pooled, Then, damaged};
 use super::witness::Arrival;
 use super::{Batch, Output, PacketId, Token};
-use crate::id::NodeId;
-use crate::mix::delay;
+use crate::directory::Document;
+use crate::id::{Epoch, NodeId};
 use crate::mix::random::shuffle;
+use crate::mix::{delay, epoch};
 use crate::sphinx::geometry::{BODY_LEN, HEADER_LEN, PAYLOAD_LEN};
 use crate::sphinx::{self, BodyKey, Command, Packet, Peeled};
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
@@ -41,6 +42,8 @@ pub(super) struct Relay {
     /// Due rows whose last layer is still to come off.
     ending: VecDeque<RowId>,
     neighbours: BTreeMap<NodeId, Neighbour>,
+    /// The oldest key that a next hop may still accept, when that was last looked at.
+    oldest_key: Option<Epoch>,
 }
 
 #[derive(Debug, Default)]
@@ -209,6 +212,7 @@ impl Relay {
     /// Hands due packets to the links that take them, and asks for the links that are missing.
     pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         self.drop_unreachable(batch)?;
+        self.drop_late(batch)?;
         for (to, neighbour) in &mut self.neighbours {
             if neighbour.ready.is_empty() {
                 continue;
@@ -244,6 +248,28 @@ impl Relay {
                 self.forget(batch, row)?;
                 batch.counts.dropped += 1;
             }
+        }
+        Ok(())
+    }
+
+    /// A next hop that was away until the key was out of use that a packet is for can do nothing with it. To hold on to
+    /// it would fill, for good, the share of a neighbour that only passed it on.
+    fn drop_late<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
+        let Some(params) = batch.document.map(Document::params) else { return Ok(()) };
+        // A little later than by our clock: the next hop's may be behind.
+        let oldest_key = *epoch::accepted(batch.now.minus(params.epoch / 12), params).start();
+        if self.oldest_key.replace(oldest_key) == Some(oldest_key) {
+            return Ok(());
+        }
+        let ready = self.neighbours.values().flat_map(|neighbour| &neighbour.ready);
+        let due = |id: &RowId| self.rows.get(id).map(|row| row.due);
+        let newest_key = |due| *epoch::accepted(due, params).end();
+        let late: BTreeSet<RowId> =
+            ready.filter(|id| due(id).is_some_and(|due| newest_key(due) < oldest_key)).copied().collect();
+        self.neighbours.values_mut().for_each(|neighbour| neighbour.ready.retain(|id| !late.contains(id)));
+        for id in late {
+            self.forget(batch, id)?;
+            batch.counts.dropped += 1;
         }
         Ok(())
     }
