@@ -27,6 +27,7 @@ use world::{START, bare_network};
 /// Nodes of one network, all up, without a world around them.
 struct Nodes {
     engines: Vec<Engine>,
+    disks: Vec<MemoryDisk>,
     ids: Vec<NodeId>,
     rng: StdRng,
 }
@@ -43,9 +44,21 @@ impl Nodes {
         let ids = members.iter().map(|(setup, _)| setup.me).collect();
         let open = |(mut setup, disk): (Setup, MemoryDisk)| {
             change(&mut setup);
-            Engine::open(Store::on(&disk).unwrap(), setup, Some(Box::new(document.clone()))).unwrap()
+            (Engine::open(Store::on(&disk).unwrap(), setup, Some(Box::new(document.clone()))).unwrap(), disk)
         };
-        Self { engines: members.into_iter().map(open).collect(), ids, rng }
+        let (engines, disks) = members.into_iter().map(open).unzip();
+        Self { engines, disks, ids, rng }
+    }
+
+    /// Cuts the power of a node made by `new` with no change, and opens it again on what its disk has kept.
+    fn cut_power(&mut self, node: usize) {
+        let document = self.engines[node].document().unwrap().clone();
+        // A setup holds secrets and has no copies: the same seed makes the same one.
+        let setup = bare_network(5, document.params().clone(), &mut StdRng::seed_from_u64(5)).0.swap_remove(node).0;
+        assert_eq!(setup.me, self.ids[node]);
+        self.disks[node] = self.disks[node].after_power_cut(&mut self.rng);
+        let store = Store::on(&self.disks[node]).unwrap();
+        self.engines[node] = Engine::open(store, setup, Some(Box::new(document))).unwrap();
     }
 
     fn handle(&mut self, node: usize, now: Time, input: Input) -> Vec<Output> {
@@ -210,6 +223,30 @@ fn a_packet_that_comes_twice_is_acknowledged_twice_and_pooled_once() {
     }
     let counts = nodes.engines[to].counts();
     assert_eq!((counts.pooled, counts.replayed, counts.dropped), (1, 1, 0));
+}
+
+#[test]
+fn a_packet_taken_before_a_crash_is_not_taken_again_after_it() {
+    let mut nodes = Nodes::new(|_| {});
+    let packet = nodes.lone_fragment(MIX, Some(EXIT), 1);
+    assert!(nodes.hand_over(START, HONEST, MIX, packet.clone()));
+    nodes.cut_power(MIX);
+    // The neighbour did not hear the answer, or is another that has copied the packet.
+    for from in [HONEST, FLOODER] {
+        assert!(nodes.hand_over(START, from, MIX, packet.clone()));
+    }
+    assert_eq!((nodes.counts(MIX).pooled, nodes.counts(MIX).replayed), (0, 2), "it lies in the pool");
+
+    let (later, exit) = (START.plus(HELD), nodes.ids[EXIT]);
+    let sent = nodes.handle(MIX, later, Input::LinkUp(exit));
+    let [Output::Connect(_), Output::Send { to, id, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+    nodes.handle(MIX, later, Input::Acked { to: *to, id: *id });
+    assert_eq!(nodes.counts(MIX).handed_on, 1);
+    nodes.cut_power(MIX);
+    assert!(nodes.hand_over(later, HONEST, MIX, packet));
+    assert_eq!((nodes.counts(MIX).pooled, nodes.counts(MIX).replayed), (0, 1), "it has left");
+    let sent = nodes.handle(MIX, later.plus(HELD), Input::LinkUp(exit));
+    assert!(sent.is_empty(), "{sent:?}");
 }
 
 #[test]
