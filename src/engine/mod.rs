@@ -429,7 +429,7 @@ fn apply<R: CryptoRng>(
         Input::Submit { token, request } => entry.submit(batch, token, &request),
         Input::Packet { token, from, packet } => relay.packet(batch, keys, token, from, &packet),
         Input::LinkUp(peer) => {
-            relay.link_up(peer);
+            relay.link_up(peer, batch.now);
             Ok(())
         }
         Input::LinkDown(peer) => {

@@ -44,6 +44,8 @@ pub(super) struct Relay {
     neighbours: BTreeMap<NodeId, Neighbour>,
     /// The oldest key that a next hop may still accept, when that was last looked at.
     oldest_key: Option<Epoch>,
+    /// When a link last came up, which it does only where the two clocks agree.
+    clocks_agreed: Option<Time>,
 }
 
 #[derive(Debug, Default)]
@@ -253,9 +255,13 @@ impl Relay {
     }
 
     /// A next hop that was away until the key was out of use that a packet is for can do nothing with it. To hold on to
-    /// it would fill, for good, the share of a neighbour that only passed it on.
+    /// it would fill, for good, the share of a neighbour that only passed it on. By our clock alone nothing is dropped:
+    /// it may have jumped, and what seems late to it is not.
     fn drop_late<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         let Some(params) = batch.document.map(Document::params) else { return Ok(()) };
+        if self.clocks_agreed.is_none_or(|agreed| batch.now.since(agreed) > params.epoch / 24) {
+            return Ok(());
+        }
         // A little later than by our clock: the next hop's may be behind.
         let oldest_key = *epoch::accepted(batch.now.minus(params.epoch / 12), params).start();
         if self.oldest_key.replace(oldest_key) == Some(oldest_key) {
@@ -274,8 +280,9 @@ impl Relay {
         Ok(())
     }
 
-    pub(super) fn link_up(&mut self, peer: NodeId) {
+    pub(super) fn link_up(&mut self, peer: NodeId, now: Time) {
         self.link_down(peer);
+        self.clocks_agreed = Some(now);
         self.neighbours.entry(peer).or_default().up = true;
     }
 

@@ -161,7 +161,7 @@ mod tests {
             ("no field\n".into(), HiddenError::Header(Refused::BadHeader)),
             ("A: b\rAnon-To: a@x.org\n".into(), HiddenError::Header(Refused::BadHeader)),
             ("Anon-To: a@x.org: b@x.org\n".into(), HiddenError::Address(AddressError::Incomplete)),
-            ("Anon-To: <a b@x.org>\n".into(), HiddenError::Address(AddressError::Incomplete)),
+            ("Anon-To: <a b@x.org>\n".into(), HiddenError::Address(AddressError::Local)),
             ((0..=MAX_HIDDEN).map(|n| format!("Anon-To: a{n}@x.org\n")).collect(), HiddenError::TooMany),
             // Before any is compared with all others.
             (format!("Anon-To: {}\n", "a@x.org,".repeat(MAX_HIDDEN + 1)), HiddenError::TooMany),

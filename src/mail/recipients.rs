@@ -97,6 +97,7 @@ mod tests {
             ("a@x.org; b@x.org;", &["a@x.org", "b@x.org"]),
             ("a@x.org, friends: b@x.org, c@x.org; d@x.org", &["a@x.org", "b@x.org", "c@x.org", "d@x.org"]),
             ("<\"a@b\"@x.org>, b", &["\"a@b\"@x.org", "b"]),
+            ("<\"a b\"@x.org>", &["\"a b\"@x.org"]),
             ("j\u{f6}@x.org, =?utf-8?Q?J=C3=B6?= <b@x.org>", &["j\u{f6}@x.org", "b@x.org"]),
         ] {
             assert_eq!(entries(value.as_bytes()).unwrap(), want, "{value}");
@@ -109,7 +110,6 @@ mod tests {
             "a@x.org: b@x.org",
             "a@x.org friends: b@x.org;",
             "<a b@x.org>",
-            "<\"a b\"@x.org>",
             "<a@x.org> <b@x.org>",
             "a@x.org b@x.org",
             "a@x.org, (b@x.org)",
