@@ -333,3 +333,35 @@ async fn who_was_in_the_document_before_is_let_in_and_who_was_in_the_one_before_
     assert_eq!(link.receiver.answer().await, Err(Cut), "a link that is up ends");
     assert!(call().await.is_err());
 }
+
+/// Whoever has stolen a link key could keep the link that it opened for as long as it likes.
+#[tokio::test]
+async fn a_link_whose_key_no_document_has_any_more_is_cut_though_its_node_is_in_it() {
+    let mut tasks = JoinSet::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
+    let (events, mut at_b) = mpsc::channel(64);
+    tasks.spawn(listen::serve(listener, known, events));
+    let call = async |seed| {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        session::initiate(stream, &secret(seed), &public(B), &hello()).await
+    };
+    let mut link = call(A).await.unwrap().0;
+
+    let old = us_at(B, "127.0.0.1:1").peers.get(&id(A)).unwrap().clone();
+    let new = Peer { link_key: public(STRANGER), ..old.clone() };
+    let peers = || Peers::from_iter([new.clone()]);
+    documents.send_replace(Arc::new(Us { peers: peers().after([old]), ..us_at(B, "127.0.0.1:1") }));
+    let mut renewed = call(STRANGER).await.unwrap().0;
+    link.sender.packet(&packet(1)).await.unwrap();
+    taken(&mut at_b, 1).await.send(Answer::DisposedOf).unwrap();
+    assert_eq!(link.receiver.answer().await, Ok(Answer::DisposedOf), "the document before has it");
+
+    documents.send_replace(Arc::new(Us { peers: peers(), ..us_at(B, "127.0.0.1:1") }));
+    assert_eq!(timeout(session::HANDSHAKE_LIMIT, link.receiver.answer()).await, Ok(Err(Cut)));
+    renewed.sender.packet(&packet(2)).await.unwrap();
+    taken(&mut at_b, 2).await.send(Answer::DisposedOf).unwrap();
+    assert_eq!(renewed.receiver.answer().await, Ok(Answer::DisposedOf), "the new key's link stays");
+    assert!(call(A).await.is_err());
+}

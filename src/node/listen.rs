@@ -38,8 +38,8 @@ pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender
             biased;
             Ok(()) = known.changed() => links.cut_all_but(&known.borrow_and_update()),
             Some(ended) = strangers.next() => {
-                if let Ok((peer, link)) = ended && known.borrow().peers.lets_in(&peer) {
-                    links.begin(peer, take(link, peer, events.clone()));
+                if let Ok((peer, key, link)) = ended && known.borrow().peers.holder(&key) == Some(peer) {
+                    links.begin(peer, key, take(link, peer, events.clone()));
                 }
             }
             Some(_) = links.tasks.join_next() => {}
@@ -58,38 +58,48 @@ pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender
 #[derive(Default)]
 struct Links {
     tasks: JoinSet<Result<(), Cut>>,
-    /// Oldest first.
-    by_peer: BTreeMap<NodeId, VecDeque<AbortHandle>>,
+    /// With the link key that each was let in by; oldest first.
+    by_peer: BTreeMap<NodeId, VecDeque<([u8; 32], AbortHandle)>>,
 }
 
 impl Links {
-    fn begin(&mut self, peer: NodeId, task: impl Future<Output = Result<(), Cut>> + Send + 'static) {
+    fn begin(&mut self, peer: NodeId, key: [u8; 32], task: impl Future<Output = Result<(), Cut>> + Send + 'static) {
         let of_peer = self.by_peer.entry(peer).or_default();
-        of_peer.retain(|link| !link.is_finished());
+        of_peer.retain(|(_, link)| !link.is_finished());
         if of_peer.len() >= LINKS_PER_PEER
-            && let Some(oldest) = of_peer.pop_front()
+            && let Some((_, oldest)) = of_peer.pop_front()
         {
             oldest.abort();
         }
-        of_peer.push_back(self.tasks.spawn(task));
+        of_peer.push_back((key, self.tasks.spawn(task)));
     }
 
-    /// Cuts the links of nodes that aren't known any more.
+    /// Cuts the links of nodes that aren't known any more, or not by the key that the link was opened with: whoever got
+    /// hold of an old key would keep its link for as long as it likes.
     fn cut_all_but(&mut self, us: &Us) {
-        let gone = self.by_peer.extract_if(.., |peer, _| !us.peers.lets_in(peer));
-        gone.flat_map(|(_, links)| links).for_each(|link| link.abort());
+        self.by_peer.retain(|peer, links| {
+            links.retain(|(key, link)| {
+                let stays = us.peers.holder(key) == Some(*peer);
+                if !stays {
+                    link.abort();
+                }
+                stays
+            });
+            !links.is_empty()
+        });
     }
 }
 
 /// Lets a caller in if its link key is in the directory document and its own document doesn't contradict ours.
-async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<(NodeId, Link<TcpStream>), Cut> {
+async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<(NodeId, [u8; 32], Link<TcpStream>), Cut> {
     stream.set_nodelay(true)?;
     let caller = session::respond(stream, &us.link_secret).await?;
     let peer = us.peers.holder(&caller.key).ok_or(Cut)?;
     if !us.agrees(&caller.hello) {
         return Err(Cut);
     }
-    Ok((peer, caller.admit(&us.hello()).await?))
+    let key = caller.key;
+    Ok((peer, key, caller.admit(&us.hello()).await?))
 }
 
 /// Takes packets and acknowledges them, in order, until the link is cut.

@@ -92,12 +92,6 @@ impl Peers {
         self.by_key.get(link_key).copied()
     }
 
-    /// Whether any link key is this node's.
-    #[must_use]
-    pub fn lets_in(&self, id: &NodeId) -> bool {
-        self.by_key.values().any(|holder| holder == id)
-    }
-
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
