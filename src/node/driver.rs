@@ -229,7 +229,10 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 return Some(keeps.then_some(Input::Document(document)));
             }
             Event::Settings { settings, envelope_from } => {
-                self.envelope_from = envelope_from;
+                // Without the role there is none to say; until the next start mail goes out under the one before.
+                if settings.exit.is_some() {
+                    self.envelope_from = envelope_from;
+                }
                 Input::Settings(settings)
             }
             Event::Stop => return None,
@@ -304,7 +307,7 @@ fn bug() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Setup;
+    use crate::engine::{ExitSetup, Setup};
     use crate::secret::Secret;
     use crate::sphinx::geometry::PACKET_LEN;
     use crate::store::{MemoryDisk, RowId, Store};
@@ -405,6 +408,25 @@ mod tests {
         assert_eq!(sent.try_recv().err(), Some(mpsc::error::TryRecvError::Disconnected));
         assert!(matches!(driver.input(Event::LinkDown(PEER)), Some(Some(Input::LinkDown(PEER)))));
         assert_eq!(driver.watchers.links_up.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_envelope_sender_changes_with_the_settings_and_stays_when_the_role_goes() {
+        let mut driver = driver();
+        let (mails, mut handed_out) = mpsc::channel(EVENTS);
+        driver.input(Event::ExitUp { mails });
+        let address = |text| Address::parse(text).unwrap();
+        let exit = ExitSetup { from: address("anonymous@exit.example"), from_name: "Nobody".into() };
+        let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
+            driver.input(Event::Settings { settings: Settings { max_spool: 1 << 20, exit }, envelope_from });
+            let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
+            driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into() });
+            handed_out.try_recv().unwrap().envelope_from
+        };
+        let bounces = Some(address("bounces@exit.example"));
+        assert_eq!(sender_after(Some(exit.clone()), bounces.clone()), bounces);
+        assert_eq!(sender_after(None, None), bounces, "the role waits for the next start, and with it all that it has");
+        assert_eq!(sender_after(Some(exit), None), None, "the null sender");
     }
 
     #[test]
