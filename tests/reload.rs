@@ -285,14 +285,16 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     };
     let config = home.join("fog.toml");
     let log = || fs::read_to_string(home.join("exit.log")).unwrap();
+    let said = |line: &str| log().lines().filter(|said| *said == line).count();
     assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
     comes_to("mail", 1);
 
     let good = fs::read_to_string(&config).unwrap();
     let hang_up_until = |line: &str| {
+        let before = said(line);
         network.hang_up(process);
         let begin = Instant::now();
-        while !log().lines().any(|said| said == line) {
+        while said(line) == before {
             assert!(begin.elapsed() < PATIENCE, "no `{line}`:\n{}", log());
             sleep(Duration::from_millis(20));
         }
@@ -302,9 +304,12 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
     comes_to("mail", 2);
 
-    fs::write(&config, good.replace("maildir:mail", "maildir:other").replace("sockets = \".\"", "sockets = \"..\""))
-        .unwrap();
-    hang_up_until("fog/exit: reload: waiting=node.sockets");
+    let other = good.replace("maildir:mail", "maildir:other").replace("sockets = \".\"", "sockets = \"..\"");
+    fs::write(&config, format!("{other}[entry]\nsuffix = \"anon\"\n")).unwrap();
+    // What waits goes on waiting, and is said each time.
+    for _ in 0..2 {
+        hang_up_until("fog/exit: reload: waiting=node.sockets+entry.suffix");
+    }
     assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
     comes_to("other", 1);
 }

@@ -23,7 +23,8 @@ pub struct Args {
 /// # Errors
 /// A configuration that can't be read, or an operating system that gives no signals or sockets.
 pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let mut config = global.load()?;
+    let started = global.load()?;
+    let mut config = started.clone();
     let socket = args.socket.clone().unwrap_or_else(|| config.node.exit_socket());
     if config.exit.is_none() {
         return Err(CliError::new(ExitCode::Config, "this node is no exit")
@@ -52,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
             if !reload.get() {
                 break;
             }
-            config = reloaded(config, global, args);
+            config = reloaded(&started, config, global, args);
         }
         log::log(Program::Exit, log::Event::Stop);
         Ok(())
@@ -60,7 +61,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
 }
 
 /// The configuration as it is now, or the one in use if that is wrong.
-fn reloaded(config: Config, global: &Global, args: &Args) -> Config {
+fn reloaded(started: &Config, config: Config, global: &Global, args: &Args) -> Config {
     let now = match global.reload() {
         Ok(now) => now,
         Err(at) => {
@@ -68,12 +69,14 @@ fn reloaded(config: Config, global: &Global, args: &Args) -> Config {
             return config;
         }
     };
-    let moved = args.socket.is_none() && now.node.sockets != config.node.sockets;
-    let waiting = [("node.roles", now.exit.is_none()), ("node.sockets", moved)];
+    let moved = args.socket.is_none() && now.node.sockets != started.node.sockets;
+    let suffix = now.entry.suffix != started.entry.suffix;
+    let waiting = [("node.roles", now.exit.is_none()), ("node.sockets", moved), ("entry.suffix", suffix)];
     let waiting: Vec<_> = waiting.into_iter().filter(|(_, waits)| *waits).map(|(key, _)| key).collect();
     log::log(Program::Exit, log::Event::Reload { waiting: &waiting });
     // Without the role it would end, and mail that is on its way here would wait for nobody.
-    Config { exit: now.exit.or(config.exit), ..now }
+    // The suffix is the node's, which takes another at its start alone: what is refused here is what it would take.
+    Config { exit: now.exit.or(config.exit), entry: config.entry, ..now }
 }
 
 fn tell(event: Event, node: &str) {
