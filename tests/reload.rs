@@ -13,7 +13,8 @@ use fog::sys::clock;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -234,6 +235,38 @@ fn a_document_that_is_no_better_than_the_one_in_use_is_not_taken() {
     network.hang_up(node);
     network.says(0, "reload", 8);
     network.says(0, &format!("directory: epoch={}", before.0), 1);
+}
+
+#[test]
+fn a_node_that_is_an_onion_reaches_others_through_tor_alone() {
+    const ONION: &str = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:9999";
+    let mut network = Network::new();
+    let tor = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The mix listens where the document says, and would be reached there at once.
+    let mix = TcpListener::bind(network.nodes[1].descriptor().address.to_string()).unwrap();
+    mix.set_nonblocking(true).unwrap();
+    network.give(0, &network.document(network.epoch, &[0, 1, 2], "us"));
+    network.configure(0, &format!("[tor]\nsocks = \"{}\"\n", tor.local_addr().unwrap()));
+    let config = network.home(0).join("fog.toml");
+    let own = format!("onion = \"{}\"", network.nodes[0].descriptor().address);
+    let text = fs::read_to_string(&config).unwrap().replace(&own, &format!("onion = \"{ONION}\""));
+    fs::write(&config, text).unwrap();
+    network.start(0);
+    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(_)));
+    tor.set_nonblocking(true).unwrap();
+    let begin = Instant::now();
+    let mut asked = loop {
+        match tor.accept() {
+            Ok((asked, _)) => break asked,
+            Err(_) => assert!(begin.elapsed() < PATIENCE, "Tor is not asked"),
+        }
+        sleep(Duration::from_millis(20));
+    };
+    asked.set_nonblocking(false).unwrap();
+    let mut greeting = [0; 2];
+    asked.read_exact(&mut greeting).unwrap();
+    assert_eq!(greeting[0], 5, "SOCKS");
+    assert_eq!(mix.accept().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
 }
 
 #[test]
