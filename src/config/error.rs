@@ -24,12 +24,14 @@ impl ConfigError {
     pub(super) fn at(file: &str, text: &str, at: usize, message: String) -> Self {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let rest = text.get(line_start..).unwrap_or_default();
+        let line = text.get(line_start..).unwrap_or_default().lines().next().unwrap_or_default();
+        let in_front = before.get(line_start..).unwrap_or_default();
         Self {
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            text: rest.lines().next().unwrap_or_default().to_owned(),
+            // A place in the middle of a CRLF is the end of its line.
+            column: in_front.chars().count().min(line.chars().count()) + 1,
+            text: line.to_owned(),
             message,
             hint: None,
         }

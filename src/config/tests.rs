@@ -149,6 +149,15 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
 }
 
 #[test]
+fn a_mistake_at_the_end_of_a_line_is_in_the_line_however_it_ends() {
+    for end in ["\n", "\r\n"] {
+        let error = parse(&format!("[node]{end}'name{end}"), &[]).unwrap_err();
+        assert_eq!((error.line, error.text.as_str()), (2, "'name"), "{end:?}");
+        assert!((1..=6).contains(&error.column), "{end:?}: {}", error.column);
+    }
+}
+
+#[test]
 fn what_is_no_toml_is_shown_where_it_stops_being_some() {
     let error = parse("[node]\nname = kvara\n", &[]).unwrap_err();
     assert_eq!((error.line, error.column, error.text.as_str()), (2, 8, "name = kvara"));
