@@ -3,11 +3,8 @@
 //! Frames as in `submit`: a four-byte length, asked of `body_len` before room is made, and that many bytes.
 
 use crate::mail::address::{Address, MAX_ADDRESS};
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{Malformed, PREFIX_LEN, Reader, Writer, bounded, framed};
 use std::fmt;
-
-/// Bytes in front of every frame that say how long it is.
-pub const PREFIX_LEN: usize = 4;
 
 const VERSION: u8 = 1;
 const DELIVER: u8 = 1;
@@ -104,10 +101,10 @@ impl Deliver {
         let mut r = Reader::new(body);
         starts_with(&mut r, DELIVER)?;
         let id = r.u64()?;
-        let recipient = address(&mut r)?;
+        let recipient = Address::read(&mut r)?;
         let envelope_from = match r.u8()? {
             0 => None,
-            1 => Some(address(&mut r)?),
+            1 => Some(Address::read(&mut r)?),
             _ => return Err(Malformed),
         };
         let mail = r.prefixed(max_mail)?.to_vec();
@@ -157,21 +154,6 @@ impl fmt::Debug for Deliver {
 
 fn starts_with(r: &mut Reader, kind: u8) -> Result<(), Malformed> {
     if r.array()? == [VERSION, kind] { Ok(()) } else { Err(Malformed) }
-}
-
-fn address(r: &mut Reader) -> Result<Address, Malformed> {
-    let text = std::str::from_utf8(r.prefixed(MAX_ADDRESS)?).map_err(|_| Malformed)?;
-    Address::parse(text).ok().filter(|address| address.to_string() == text).ok_or(Malformed)
-}
-
-fn bounded(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, Malformed> {
-    usize::try_from(u32::from_be_bytes(prefix)).ok().filter(|&n| n <= max).ok_or(Malformed)
-}
-
-fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut frame = Writer::with_capacity(body.len().saturating_add(PREFIX_LEN));
-    frame.prefixed(body)?;
-    Ok(frame.finish())
 }
 
 #[cfg(test)]

@@ -95,6 +95,27 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes in front of a frame that say how long it is.
+pub const PREFIX_LEN: usize = 4;
+
+/// How many bytes follow the prefix of a frame.
+///
+/// # Errors
+/// `Malformed` if they are more than `max`: nothing more must be read.
+pub fn bounded(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, Malformed> {
+    usize::try_from(u32::from_be_bytes(prefix)).ok().filter(|&n| n <= max).ok_or(Malformed)
+}
+
+/// The frame of `body`: its length and itself.
+///
+/// # Errors
+/// `Malformed` if it has 4 GiB or more.
+pub fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut frame = Writer::with_capacity(body.len().saturating_add(PREFIX_LEN));
+    frame.prefixed(body)?;
+    Ok(frame.finish())
+}
+
 /// Writes to the end of a vector.
 #[derive(Debug, Default)]
 pub struct Writer(Vec<u8>);

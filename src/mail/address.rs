@@ -1,5 +1,6 @@
 //! One mail address, parsed once and valid from then on.
 
+use crate::wire::{Malformed, Reader};
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use thiserror::Error;
@@ -47,6 +48,15 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// Reads an address with its length in front, in the one form that is written.
+    ///
+    /// # Errors
+    /// `Malformed` for what is no address, or one that would be written otherwise.
+    pub fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(r.prefixed(MAX_ADDRESS)?).map_err(|_| Malformed)?;
+        Self::parse(text).ok().filter(|address| address.to_string() == text).ok_or(Malformed)
+    }
+
     /// Parses `text`: no angle brackets, no comments, no display name, no source route.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //! nothing: what it has not answered, the node still owns and brings again.
 
 use crate::config;
-use crate::delivery::{Deliver, Disposition, Outcome, PREFIX_LEN};
+use crate::delivery::{Deliver, Disposition, Outcome};
 use crate::mta::hand_over::{Patience, hand_over};
 use crate::mta::pipe::MAX_MAIL;
 use crate::mta::smtp::Envelope;
 use crate::wire::Malformed;
+use crate::wire::PREFIX_LEN;
 use std::io;
 use std::path::Path;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Handing a mail to the node: one request on its socket, one reply.
 
-use crate::submit::{Outcome, PREFIX_LEN, Reply, Request};
+use crate::submit::{Outcome, Reply, Request};
 use crate::wire::Malformed;
+use crate::wire::PREFIX_LEN;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Unix sockets of this machine: bound once, with the right mode, for the right users, gone when the node is.
 
-use crate::wire::Malformed;
+use crate::wire::{Malformed, PREFIX_LEN};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -13,9 +13,6 @@ use tokio::time::sleep;
 
 /// The pause after `accept` failed, mostly for want of file descriptors: others' ends free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Bytes of a frame's length.
-const PREFIX_LEN: usize = 4;
 
 /// Why a socket could not be bound.
 #[derive(Debug, Error)]

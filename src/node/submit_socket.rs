@@ -155,7 +155,8 @@ mod tests {
     use crate::id::MessageId;
     use crate::mail::address::Address;
     use crate::node::local::read_frame;
-    use crate::submit::{PREFIX_LEN, Source};
+    use crate::submit::Source;
+    use crate::wire::PREFIX_LEN;
     use std::path::PathBuf;
     use tokio::net::UnixStream;
     use tokio::time::Instant;

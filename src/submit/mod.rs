@@ -13,11 +13,9 @@ pub use wish::{MAX_CHAIN, MAX_COPIES, Wish, is_name};
 
 use crate::id::MessageId;
 use crate::mail::address::{Address, MAX_ADDRESS};
-use crate::wire::{Malformed, Reader, Writer};
+use crate::wire::{Malformed, PREFIX_LEN, Reader, Writer, bounded, framed};
 use std::fmt;
 
-/// Bytes in front of every request and reply that say how long it is.
-pub const PREFIX_LEN: usize = 4;
 /// Most recipients of one request.
 pub const MAX_RECIPIENTS: usize = 1000;
 /// Longest `Request::dedup`.
@@ -162,13 +160,13 @@ impl Request {
             _ => return Err(Malformed),
         };
         let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };
-        let sender = if present(&mut r)? { Some(address(&mut r)?) } else { None };
+        let sender = if present(&mut r)? { Some(Address::read(&mut r)?) } else { None };
         let wish = Wish::read(&mut r)?;
         let count = usize::from(r.u16()?);
         if !(1..=MAX_RECIPIENTS).contains(&count) {
             return Err(Malformed);
         }
-        let recipients = (0..count).map(|_| address(&mut r)).collect::<Result<_, _>>()?;
+        let recipients = (0..count).map(|_| Address::read(&mut r)).collect::<Result<_, _>>()?;
         let mail = r.prefixed(max_mail)?.to_vec();
         r.finish()?;
         Ok(Self { source, dedup, sender, wish, recipients, mail })
@@ -271,19 +269,4 @@ fn present(r: &mut Reader) -> Result<bool, Malformed> {
         1 => Ok(true),
         _ => Err(Malformed),
     }
-}
-
-fn address(r: &mut Reader) -> Result<Address, Malformed> {
-    let text = std::str::from_utf8(r.prefixed(MAX_ADDRESS)?).map_err(|_| Malformed)?;
-    Address::parse(text).ok().filter(|address| address.to_string() == text).ok_or(Malformed)
-}
-
-fn bounded(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, Malformed> {
-    usize::try_from(u32::from_be_bytes(prefix)).ok().filter(|&n| n <= max).ok_or(Malformed)
-}
-
-fn framed(body: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut frame = Writer::with_capacity(body.len().saturating_add(PREFIX_LEN));
-    frame.prefixed(body)?;
-    Ok(frame.finish())
 }

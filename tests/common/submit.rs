@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use fog::id::MessageId;
-use fog::submit::{Outcome, PREFIX_LEN, Reply, Request};
+use fog::submit::{Outcome, Reply, Request};
+use fog::wire::PREFIX_LEN;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output, Stdio};
