@@ -24,6 +24,7 @@ use rand_core::CryptoRng;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableHandle};
 use schema::{Record, damaged};
+use seal::SEAL_LEN;
 use slab::Slab;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -31,7 +32,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const DB_FILE: &str = "store.redb";
 
@@ -303,14 +304,18 @@ impl Store {
             return Ok(Content { sealed: Zeroizing::default(), raw: Vec::new() });
         }
         let wrong = || damaged(at, "its content does not open");
-        let mut bytes = self.slab.read(&record.slots)?;
-        let raw = bytes.len().checked_sub(record.raw_len).ok_or_else(wrong)?;
-        let raw = bytes.split_off(raw);
-        let (seal, text) = bytes.split_first_chunk_mut().ok_or_else(wrong)?;
-        seal::open(record.key.expose(), seal, text).map_err(|_| wrong())?;
-        let text = text.get_mut(..record.sealed_len).ok_or_else(wrong)?;
-        let sealed = Zeroizing::new(text.to_vec());
-        text.zeroize();
+        let end = record.slots.len().saturating_mul(SLOT_LEN);
+        let raw_from = end.checked_sub(record.raw_len).ok_or_else(wrong)?;
+        if raw_from < SEAL_LEN.saturating_add(record.sealed_len) {
+            return Err(wrong());
+        }
+        let mut seal = [0; SEAL_LEN];
+        self.slab.read(&record.slots, 0, &mut seal)?;
+        let mut sealed = Zeroizing::new(vec![0; record.sealed_len]);
+        self.slab.read(&record.slots, SEAL_LEN, &mut sealed)?;
+        seal::open(record.key.expose(), &seal, &mut sealed).map_err(|_| wrong())?;
+        let mut raw = vec![0; record.raw_len];
+        self.slab.read(&record.slots, raw_from, &mut raw)?;
         Ok(Content { sealed, raw })
     }
 }
@@ -543,7 +548,7 @@ mod tests {
         let before = store.read(Shelf::Pool, id).unwrap();
         assert_eq!(&*before.sealed, b"next header and hop key");
         let slab = Backing::File(File::options().read(true).write(true).open(dir.path().join("slab")).unwrap());
-        for at in [0, 30, 50, SLOT_LEN as u64 - 58_438] {
+        for at in [0, 30, 50, SEAL_LEN as u64 + 22] {
             let mut byte = [0];
             slab.read(at, &mut byte).unwrap();
             slab.write(at, &[byte[0] ^ 1]).unwrap();

@@ -6,6 +6,7 @@
 use super::disk::Backing;
 use super::{StoreError, io_error};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 /// Length of a slot: whole 4 KiB pages, so that writing one never has to read, and room for a packet, its next header
 /// and its hop keys.
@@ -75,13 +76,20 @@ impl Slab {
         Ok(())
     }
 
-    /// All bytes of `slots`, in their order.
-    pub(super) fn read(&self, slots: &[u32]) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = vec![0; slots.len().saturating_mul(SLOT_LEN)];
-        for (&slot, part) in slots.iter().zip(bytes.chunks_mut(SLOT_LEN)) {
-            self.file.read(offset(slot), part).map_err(io_error("slab"))?;
+    /// Fills `out` with the bytes that `slots`, taken as one, have from `from` on.
+    ///
+    /// # Errors
+    /// `Io`, also if they end before `out` is full.
+    pub(super) fn read(&self, slots: &[u32], from: usize, mut out: &mut [u8]) -> Result<(), StoreError> {
+        let mut skip = from % SLOT_LEN;
+        let mut slots = slots.iter().skip(from / SLOT_LEN);
+        while !out.is_empty() {
+            let slot = slots.next().ok_or_else(|| io_error("slab")(ErrorKind::UnexpectedEof.into()))?;
+            let (part, rest) = out.split_at_mut(out.len().min(SLOT_LEN - skip));
+            self.file.read(offset(*slot).saturating_add(skip as u64), part).map_err(io_error("slab"))?;
+            (out, skip) = (rest, 0);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     pub(super) fn sync(&self) -> Result<(), StoreError> {

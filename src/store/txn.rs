@@ -242,19 +242,23 @@ impl Drop for Txn<'_> {
     }
 }
 
-/// Content as it lies in the slab: seal ‖ sealed part, padded so that whole slots are filled, ‖ raw part. Padding
-/// inside the seal hides how long a mail is, and a write of whole pages never has to read one first.
+/// Content as it lies in the slab: seal ‖ sealed part ‖ random bytes that fill whole slots ‖ raw part. Who hasn't the key
+/// can't tell where the sealed part ends, so nothing says how long a mail is; and a write of whole pages never has to
+/// read one first.
 fn seal_content<R: CryptoRng>(key: &Secret<32>, sealed: &[u8], raw: &[u8], rng: &mut R) -> Vec<u8> {
     if sealed.is_empty() && raw.is_empty() {
         return Vec::new();
     }
-    let total = (SEAL_LEN + sealed.len() + raw.len()).next_multiple_of(SLOT_LEN);
+    let end = SEAL_LEN + sealed.len();
+    let total = (end + raw.len()).next_multiple_of(SLOT_LEN);
     let mut content = Vec::with_capacity(total);
     content.extend_from_slice(&[0; SEAL_LEN]);
     content.extend_from_slice(sealed);
-    content.resize(total - raw.len(), 0);
     let (head, text) = content.split_at_mut(SEAL_LEN);
     head.copy_from_slice(&seal::seal(key.expose(), text, rng));
+    content.resize(total - raw.len(), 0);
+    let (_, padding) = content.split_at_mut(end);
+    rng.fill_bytes(padding);
     content.extend_from_slice(raw);
     content
 }
