@@ -7,10 +7,12 @@
 
 mod disk;
 mod keys;
+mod marks;
 mod schema;
 mod seal;
 mod slab;
 mod txn;
+mod view;
 
 pub use disk::MemoryDisk;
 pub use slab::SLOT_LEN;
@@ -20,18 +22,19 @@ use crate::id::Epoch;
 use crate::secret::Secret;
 use disk::Backing;
 use keys::KeyFile;
+use marks::MarkIndex;
 use rand_core::CryptoRng;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableHandle};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase};
 use schema::{Record, damaged};
 use seal::SEAL_LEN;
 use slab::Slab;
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use view::View;
 use zeroize::Zeroizing;
 
 const DB_FILE: &str = "store.redb";
@@ -154,8 +157,7 @@ pub struct Store {
     slab: Slab,
     keys: KeyFile,
     next_row: u64,
-    /// How many marks each table has; tables without any don't exist.
-    marks: BTreeMap<(Marks, Epoch), u64>,
+    marks: MarkIndex,
     stopped: bool,
 }
 
@@ -224,7 +226,7 @@ impl Store {
     /// `Damaged`, `NoKey`, `Database`.
     pub fn rows(&self, shelf: Shelf) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        scan(&self.view()?.0, &self.keys, shelf, |id, epoch, record| {
+        scan(self.view()?.txn(), &self.keys, shelf, |id, epoch, record| {
             rows.push(Row { id, epoch, meta: record.meta });
             Ok(())
         })?;
@@ -242,13 +244,13 @@ impl Store {
 
     /// The epochs of which there are marks of this kind.
     pub fn mark_epochs(&self, kind: Marks) -> impl Iterator<Item = Epoch> {
-        self.marks.range((kind, Epoch(0))..=(kind, Epoch(u64::MAX))).map(|((_, epoch), _)| *epoch)
+        self.marks.tables().into_iter().filter(move |(of, _)| *of == kind).map(|(_, epoch)| epoch)
     }
 
     /// How many marks of this kind and epoch there are.
     #[must_use]
     pub fn mark_count(&self, kind: Marks, epoch: Epoch) -> u64 {
-        self.marks.get(&(kind, epoch)).copied().unwrap_or(0)
+        self.marks.count((kind, epoch))
     }
 
     /// How full it is.
@@ -285,12 +287,12 @@ impl Store {
                 Ok(())
             })?;
         }
-        let marks = count_marks(&txn)?;
+        let marks = MarkIndex::open(&txn, &db_file)?;
         Ok(Self { db, db_file, slab, keys, next_row, marks, stopped: false })
     }
 
     fn view(&self) -> Result<View, StoreError> {
-        self.db.begin_read().map(View).map_err(database)
+        self.db.begin_read().map(View::new).map_err(database)
     }
 
     fn open_row(&self, at: (Shelf, RowId), value: &[u8]) -> Result<(Epoch, Record), StoreError> {
@@ -317,22 +319,6 @@ impl Store {
         let mut raw = vec![0; record.raw_len];
         self.slab.read(&record.slots, raw_from, &mut raw)?;
         Ok(Content { sealed, raw })
-    }
-}
-
-/// The store as the last commit left it.
-struct View(ReadTransaction);
-
-impl View {
-    fn row(&self, shelf: Shelf, id: RowId) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.0.open_table(shelf.table()).map_err(database)?;
-        Ok(table.get(id.0).map_err(database)?.map(|value| value.value().to_vec()))
-    }
-
-    fn marked(&self, kind: Marks, epoch: Epoch, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        let name = schema::marks_name(kind, epoch);
-        let table = self.0.open_table(schema::MarkTable::new(&name)).map_err(database)?;
-        Ok(table.get(mark).map_err(database)?.is_some())
     }
 }
 
@@ -407,17 +393,6 @@ fn scan(
         each(id, epoch, record)?;
     }
     Ok(())
-}
-
-fn count_marks(txn: &ReadTransaction) -> Result<BTreeMap<(Marks, Epoch), u64>, StoreError> {
-    let mut marks = BTreeMap::new();
-    for table in txn.list_tables().map_err(database)? {
-        if let Some(of) = schema::marks_of(table.name()) {
-            let table = txn.open_table(schema::MarkTable::new(table.name())).map_err(database)?;
-            marks.insert(of, table.len().map_err(database)?);
-        }
-    }
-    Ok(marks)
 }
 
 fn open_file(path: &Path) -> Result<File, StoreError> {

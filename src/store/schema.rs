@@ -5,16 +5,21 @@
 //! - `rows/SHELF`: row id → epoch u64 ‖ seal ‖ sealed record. The record says shelf and id itself, so a row copied to
 //!   another place doesn't open. Every slot it names is within the slab, synced, and named by no other row of any
 //!   shelf. The key of its epoch is in `epoch.keys`.
-//! - `marks/KIND/EPOCH`: 16 bytes → nothing. It is there if and only if it has a mark. Nothing in it is sealed: a
-//!   mark says nothing to who hasn't the key or the mail it was made of.
+//! - `marks/KIND/EPOCH`: 16 bytes → nothing. It is there if and only if it has a mark.
+//! - `new-marks`: numbers in the order of writing → kind u8 ‖ epoch u64 ‖ marks, each of which is in no other row and
+//!   in no `marks/` table. Missing while there are none.
+//!
+//! No mark is sealed: it says nothing to who hasn't the key or the mail it was made of.
 
+use super::marks::Mark;
 use super::seal::{self, SEAL_LEN};
 use super::{Marks, RowId, Shelf, StoreError};
 use crate::id::Epoch;
 use crate::secret::Secret;
 use crate::wire::{Malformed, Reader};
 use rand_core::CryptoRng;
-use redb::TableDefinition;
+use redb::{ReadOnlyTable, TableDefinition};
+use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 /// The format this fog writes; a higher one is a newer fog's.
@@ -25,7 +30,11 @@ pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_NEXT_ROW: &str = "next_row";
 
 pub(super) type RowTable = TableDefinition<'static, u64, &'static [u8]>;
-pub(super) type MarkTable<'a> = TableDefinition<'a, &'static [u8; 16], ()>;
+pub(super) type OpenRows = ReadOnlyTable<u64, &'static [u8]>;
+pub(super) type MarkTable<'a> = TableDefinition<'a, &'static Mark, ()>;
+pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
+
+pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
 pub(super) const SHELVES: [Shelf; 5] = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox];
 
@@ -52,18 +61,45 @@ impl Shelf {
     }
 }
 
-const KINDS: [(Marks, &str); 3] =
-    [(Marks::Replay, "marks/replay/"), (Marks::Submitted, "marks/submitted/"), (Marks::Delivered, "marks/delivered/")];
+/// Kind, what a row of new marks calls it, and how the names of its tables begin: never change one.
+const KINDS: [(Marks, u8, &str); 3] = [
+    (Marks::Replay, 1, "marks/replay/"),
+    (Marks::Submitted, 2, "marks/submitted/"),
+    (Marks::Delivered, 3, "marks/delivered/"),
+];
 
 /// The name of the table of one kind and epoch.
-pub(super) fn marks_name(kind: Marks, epoch: Epoch) -> String {
-    let prefix = KINDS.iter().find(|(k, _)| *k == kind).map_or("", |(_, prefix)| prefix);
+pub(super) fn marks_name((kind, epoch): (Marks, Epoch)) -> String {
+    let prefix = KINDS.iter().find(|(k, ..)| *k == kind).map_or("", |(.., prefix)| prefix);
     format!("{prefix}{epoch}")
 }
 
 /// Whose marks the table `name` holds; none if it holds no marks.
 pub(super) fn marks_of(name: &str) -> Option<(Marks, Epoch)> {
-    KINDS.iter().find_map(|(kind, prefix)| Some((*kind, Epoch(name.strip_prefix(prefix)?.parse().ok()?))))
+    KINDS.iter().find_map(|(kind, _, prefix)| Some((*kind, Epoch(name.strip_prefix(prefix)?.parse().ok()?))))
+}
+
+/// A row of new marks.
+pub(super) fn new_marks((kind, epoch): (Marks, Epoch), marks: &BTreeSet<Mark>) -> Vec<u8> {
+    let code = KINDS.iter().find(|(k, ..)| *k == kind).map_or(0, |(_, code, _)| *code);
+    let mut row = Vec::with_capacity(9 + 16 * marks.len());
+    row.push(code);
+    row.extend_from_slice(&epoch.0.to_be_bytes());
+    marks.iter().for_each(|mark| row.extend_from_slice(mark));
+    row
+}
+
+/// Whose marks a row of new marks holds, and which.
+pub(super) fn read_new_marks(row: &[u8]) -> Result<((Marks, Epoch), &[Mark]), Malformed> {
+    let mut reader = Reader::new(row);
+    let code = reader.u8()?;
+    let (kind, ..) = KINDS.iter().find(|(_, known, _)| *known == code).ok_or(Malformed)?;
+    let epoch = Epoch(reader.u64()?);
+    match reader.rest().as_chunks() {
+        ([], _) => Err(Malformed),
+        (marks, []) => Ok(((*kind, epoch), marks)),
+        _ => Err(Malformed),
+    }
 }
 
 /// A row, opened.

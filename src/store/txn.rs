@@ -3,14 +3,16 @@
 //! Content is written into free slots at once; rows and marks are kept in memory until `commit`, which syncs the slab
 //! *before* redb commits the rows that name its slots. A power cut in between leaves slots nobody names.
 
+use super::marks::{Mark, MarkChanges};
 use super::schema::{self, Record};
 use super::seal::{self, SEAL_LEN};
-use super::{Content, Marks, RowId, SLOT_LEN, Shelf, Store, StoreError, View, database};
+use super::view::View;
+use super::{Content, Marks, RowId, SLOT_LEN, Shelf, Store, StoreError, database};
 use crate::id::Epoch;
 use crate::secret::Secret;
 use rand_core::CryptoRng;
 use redb::Durability;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// A transaction; see `Store::begin`.
@@ -20,9 +22,7 @@ pub struct Txn<'a> {
     next_row: u64,
     /// Rows as they will be; none: deleted.
     rows: BTreeMap<(Shelf, RowId), Option<Vec<u8>>>,
-    /// Marks to be, none of them in the store or its table among `dropped`.
-    marks: BTreeMap<(Marks, Epoch), BTreeSet<[u8; 16]>>,
-    dropped: BTreeSet<(Marks, Epoch)>,
+    marks: MarkChanges,
     /// Slots taken for new rows: free again if there is no commit.
     taken: Vec<u32>,
     /// Slots of deleted rows: free once there is a commit, since until then a power cut brings the row back.
@@ -36,8 +36,7 @@ impl<'a> Txn<'a> {
             store,
             view,
             rows: BTreeMap::new(),
-            marks: BTreeMap::new(),
-            dropped: BTreeSet::new(),
+            marks: MarkChanges::default(),
             taken: Vec::new(),
             freed: Vec::new(),
         }
@@ -121,11 +120,11 @@ impl<'a> Txn<'a> {
     ///
     /// # Errors
     /// `Database`.
-    pub fn mark(&mut self, kind: Marks, epoch: Epoch, mark: [u8; 16]) -> Result<bool, StoreError> {
+    pub fn mark(&mut self, kind: Marks, epoch: Epoch, mark: Mark) -> Result<bool, StoreError> {
         if self.marked(kind, epoch, &mark)? {
             return Ok(false);
         }
-        self.marks.entry((kind, epoch)).or_default().insert(mark);
+        self.marks.set.entry((kind, epoch)).or_default().insert(mark);
         Ok(true)
     }
 
@@ -133,21 +132,22 @@ impl<'a> Txn<'a> {
     ///
     /// # Errors
     /// `Database`.
-    pub fn marked(&self, kind: Marks, epoch: Epoch, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        let table = (kind, epoch);
-        if self.marks.get(&table).is_some_and(|marks| marks.contains(mark)) {
+    pub fn marked(&self, kind: Marks, epoch: Epoch, mark: &Mark) -> Result<bool, StoreError> {
+        let of = (kind, epoch);
+        if self.marks.set.get(&of).is_some_and(|marks| marks.contains(mark)) {
             return Ok(true);
         }
-        if self.dropped.contains(&table) || !self.store.marks.contains_key(&table) {
+        if self.marks.dropped.contains(&of) {
             return Ok(false);
         }
-        self.view.marked(kind, epoch, mark)
+        let known = &self.store.marks;
+        Ok(known.is_new(of, mark) || (known.has_table(of) && self.view.marked(of, mark)?))
     }
 
     /// Forgets all marks of one kind and epoch.
     pub fn drop_marks(&mut self, kind: Marks, epoch: Epoch) {
-        self.marks.remove(&(kind, epoch));
-        self.dropped.insert((kind, epoch));
+        self.marks.set.remove(&(kind, epoch));
+        self.marks.dropped.insert((kind, epoch));
     }
 
     /// Makes all changes durable at once: they are on disk when this returns.
@@ -159,7 +159,7 @@ impl<'a> Txn<'a> {
         if self.store.stopped {
             return Err(StoreError::Stopped);
         }
-        if self.rows.is_empty() && self.marks.is_empty() && self.dropped.is_empty() {
+        if self.rows.is_empty() && self.marks.is_empty() {
             return Ok(());
         }
         if let Err(error) = self.write() {
@@ -169,12 +169,7 @@ impl<'a> Txn<'a> {
         self.store.next_row = self.next_row;
         self.taken.clear();
         self.store.slab.give(self.freed.drain(..));
-        for table in &self.dropped {
-            self.store.marks.remove(table);
-        }
-        for (table, marks) in &self.marks {
-            *self.store.marks.entry(*table).or_default() += marks.len() as u64;
-        }
+        self.store.marks.committed(&self.marks);
         Ok(())
     }
 
@@ -193,7 +188,7 @@ impl<'a> Txn<'a> {
         let mut txn = self.store.db.begin_write().map_err(database)?;
         txn.set_durability(Durability::Immediate).map_err(database)?;
         self.write_rows(&txn)?;
-        self.write_marks(&txn)?;
+        self.store.marks.write(&txn, &self.marks)?;
         txn.commit().map_err(database)
     }
 
@@ -215,21 +210,6 @@ impl<'a> Txn<'a> {
                     None => table.remove(id.0),
                 }
                 .map_err(database)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_marks(&self, txn: &redb::WriteTransaction) -> Result<(), StoreError> {
-        for (kind, epoch) in &self.dropped {
-            let name = schema::marks_name(*kind, *epoch);
-            txn.delete_table(schema::MarkTable::new(&name)).map_err(database)?;
-        }
-        for ((kind, epoch), marks) in &self.marks {
-            let name = schema::marks_name(*kind, *epoch);
-            let mut table = txn.open_table(schema::MarkTable::new(&name)).map_err(database)?;
-            for mark in marks {
-                table.insert(mark, ()).map_err(database)?;
             }
         }
         Ok(())
