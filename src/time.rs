@@ -3,6 +3,15 @@
 use crate::id::Epoch;
 use std::time::Duration;
 
+/// So many in every span of that length, wherever it begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// How many; at least 1.
+    pub count: u32,
+    /// In how long; not zero.
+    pub per: Duration,
+}
+
 /// An instant: milliseconds since the Unix epoch, UTC. Wall clock, because deadlines outlive a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Time(u64);

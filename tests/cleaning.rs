@@ -40,8 +40,41 @@ fn exit_with(raw: &[u8], seed: u8) -> Result<Vec<u8>, Refused> {
     let (from_name, message_id_domain) = ("Anonymous", DOMAIN);
     at_exit(
         raw,
-        &ExitRules { recipient: &recipient, from: &from, from_name, message_id_domain, date, seed: [seed; 32] },
+        &ExitRules {
+            recipient: &recipient,
+            newsgroups: &[],
+            comment: "",
+            from: &from,
+            from_name,
+            message_id_domain,
+            date,
+            seed: [seed; 32],
+        },
     )
+}
+
+#[test]
+fn an_exit_says_what_it_wants_to_in_one_field_and_nowhere_else() {
+    let (recipient, from) = (address("bob@dest.example"), address("anonymous@exit.example"));
+    let comment =
+        "Sent by nobody; ask abuse@exit.example. Gr\u{fc}\u{df}e, and more words than one line of a header can hold";
+    let mail = entry_with(b"Subject: x\nComments: mine\n\nhello\n", 1).unwrap();
+    let rules = |comment| ExitRules {
+        recipient: &recipient,
+        newsgroups: &[],
+        comment,
+        from: &from,
+        from_name: "Anonymous",
+        message_id_domain: DOMAIN,
+        date: Time::from_secs(1_700_000_003),
+        seed: [2; 32],
+    };
+    let (with, without) = (at_exit(&mail, &rules(comment)).unwrap(), at_exit(&mail, &rules("")).unwrap());
+    assert!(!text(&without).contains("Comments"), "{}", text(&without));
+    let read = mail_parser::MessageParser::default().parse(&with).unwrap();
+    assert_eq!(read.header("Comments").and_then(|value| value.as_text()), Some(comment));
+    let (head, body) = text(&with).split_once("\r\n\r\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
+    assert!(head.matches("Comments:").count() == 1 && text(&without).ends_with(&body));
 }
 
 /// What the recipient gets.

@@ -8,19 +8,23 @@ mod world;
 
 use fog::delivery::Disposition;
 use fog::directory::Params;
-use fog::engine::{Counts, Engine, Input, Output, Setup, Token};
+use fog::engine::{Counts, Engine, ExitSetup, Input, Output, Settings, Setup, Token};
 use fog::id::{MessageId, NodeId, SetId};
 use fog::mail::Address;
+use fog::mail::block::{BlockList, Who};
+use fog::mail::news::Gateway;
 use fog::message::payload::Fragment;
 use fog::message::shards::{self, SHARD_LEN, Shape, Shard};
 use fog::message::{self, Message, Payload};
+use fog::secret::Secret;
 use fog::sphinx::{self, Hop, Last, Packet, Randomness};
 use fog::store::{MemoryDisk, SLOT_LEN, Store};
 use fog::submit::{Outcome, Reason, Request, Source, Wish};
-use fog::time::Time;
+use fog::time::{Rate, Time};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use world::{START, bare_network};
 
@@ -160,8 +164,12 @@ impl Nodes {
 
     /// A packet that is a whole mail for the MTA of node `to`.
     fn mail(&mut self, to: usize, n: u64) -> Packet {
-        let recipient = Address::parse("a@example.com").unwrap();
-        let message = Message { recipient, mail: MAIL.to_vec(), id: MessageId(mark(n)), surb: None };
+        self.mail_for("a@example.com", MAIL, to, n)
+    }
+
+    fn mail_for(&mut self, recipient: &str, mail: &[u8], to: usize, n: u64) -> Packet {
+        let recipient = Address::parse(recipient).unwrap();
+        let message = Message { recipient, mail: mail.to_vec(), id: MessageId(mark(n)), surb: None };
         let (shape, shards) = shards::split(&message::pack(&message).unwrap(), 0).unwrap();
         assert_eq!((shape.k(), shards.len()), (1, 1));
         self.build(to, None, &Payload::Fragment(Fragment { set: SetId(mark(n)), shape, index: 0, shard: &shards[0] }))
@@ -170,6 +178,63 @@ impl Nodes {
     fn counts(&self, node: usize) -> Counts {
         self.engines[node].counts()
     }
+}
+
+/// An exit with its MTA beside it, what it hands out, and how the MTA takes that.
+struct Delivering {
+    nodes: Nodes,
+    now: Time,
+}
+
+impl Delivering {
+    fn new(change: impl Fn(&mut Setup)) -> Self {
+        let mut nodes = Nodes::new(change);
+        nodes.handle(EXIT, START, Input::ExitUp);
+        Self { nodes, now: START }
+    }
+
+    /// Lets mails for these recipients come in, and time pass until none of them is held any more.
+    fn receive(&mut self, mails: &[(&str, &[u8])], first: u64) -> Vec<(String, String)> {
+        for ((to, mail), n) in mails.iter().zip(first..) {
+            let packet = self.nodes.mail_for(to, mail, EXIT, n);
+            assert!(self.nodes.hand_over(self.now, HONEST, EXIT, packet));
+        }
+        self.pass(HELD, |_| Disposition::Delivered)
+    }
+
+    /// What the MTA is handed while `span` passes: envelope recipients and mails. It answers each at once.
+    fn pass(&mut self, span: Duration, mta: impl Fn(&str) -> Disposition) -> Vec<(String, String)> {
+        let end = self.now.plus(span);
+        let mut handed = Vec::new();
+        while self.now < end {
+            self.now = end.min(self.now.plus(Duration::from_secs(30)));
+            let mut outputs = self.nodes.engines[EXIT].handle(vec![], self.now, &mut self.nodes.rng).unwrap();
+            while let Some(output) = outputs.pop() {
+                if let Output::Deliver { id, recipient, mail } = output {
+                    let (to, mail) = (recipient.to_string(), String::from_utf8(mail).unwrap());
+                    let disposition = mta(&to);
+                    handed.push((to, mail));
+                    outputs.extend(self.nodes.handle(EXIT, self.now, Input::Delivered { id, disposition }));
+                }
+            }
+        }
+        handed
+    }
+}
+
+/// The exit's own manners.
+fn manners(change: impl Fn(&mut ExitSetup)) -> impl Fn(&mut Setup) {
+    move |setup| setup.exit.iter_mut().for_each(&change)
+}
+
+const fn rate(count: u32, seconds: u64) -> Option<Rate> {
+    Some(Rate { count, per: Duration::from_secs(seconds) })
+}
+
+fn recipients(handed: &[(String, String)]) -> Vec<&str> {
+    let mut to: Vec<_> = handed.iter().map(|(to, _)| to.as_str()).collect();
+    to.sort_unstable();
+    to
 }
 
 /// A store of so many slots, half of them for packets of others.
@@ -389,6 +454,110 @@ fn an_exit_whose_mta_takes_nothing_keeps_mail_within_bounds_and_in_the_end_says_
 }
 
 #[test]
+fn one_recipient_gets_so_many_mails_a_day_and_a_flood_is_refused() {
+    let limit = |exit: &mut ExitSetup| exit.limits.per_recipient = rate(2, 86_400);
+    let mut exit = Delivering::new(manners(limit));
+    let mails: Vec<_> = (0..7).map(|_| ("a@example.com", MAIL)).chain([("b@example.com", MAIL)]).collect();
+    let handed = exit.receive(&mails, 0);
+    assert_eq!(recipients(&handed), ["a@example.com", "a@example.com", "b@example.com"]);
+    // Two wait for the next day, three were too many.
+    let handed = exit.pass(Duration::from_secs(86_400), |_| Disposition::Delivered);
+    assert_eq!(recipients(&handed), ["a@example.com", "a@example.com"]);
+    assert!(exit.pass(Duration::from_secs(3 * 86_400), |_| Disposition::Delivered).is_empty());
+    let counts = exit.nodes.counts(EXIT);
+    assert_eq!((counts.delivered, counts.undeliverable), (5, 3));
+    assert_eq!(exit.nodes.engines[EXIT].next_wakeup().filter(|at| *at <= exit.now), None, "it would never sleep");
+}
+
+#[test]
+fn all_recipients_together_get_no_more_than_the_rate() {
+    let mut exit = Delivering::new(manners(|exit| exit.limits.all = rate(1, 600)));
+    let mails: Vec<_> = ["a@example.com", "b@example.com", "c@example.com"].map(|to| (to, MAIL)).to_vec();
+    let mut handed = exit.receive(&mails, 0).len();
+    for _ in 0..6 {
+        let more = exit.pass(Duration::from_secs(600), |_| Disposition::Delivered).len();
+        assert!(more <= 1, "{more} in ten minutes");
+        handed += more;
+    }
+    assert_eq!(handed, 3);
+}
+
+#[test]
+fn a_mail_that_the_mta_defers_is_in_nobodys_share() {
+    let mut exit = Delivering::new(manners(|exit| exit.limits.per_recipient = rate(1, 86_400)));
+    let packet = exit.nodes.mail(EXIT, 1);
+    assert!(exit.nodes.hand_over(exit.now, HONEST, EXIT, packet));
+    assert!(exit.pass(HELD * 3, |_| Disposition::Temporary).len() > 1);
+    assert_eq!(exit.pass(HELD * 4, |_| Disposition::Delivered).len(), 1);
+}
+
+#[test]
+fn who_asked_not_to_be_written_to_is_not_from_here_or_through_here() {
+    let list = |to: &str| {
+        let mut list = BlockList::new(&Secret::filled(|key| key.fill(1)));
+        list.add(&Who::parse(to).unwrap(), "2026-11-23");
+        Arc::new(list)
+    };
+    let mut exit = Delivering::new(|setup| setup.block = list("a@example.com"));
+    let handed = exit.receive(&[("A+x@example.com", MAIL), ("b@example.com", MAIL)], 0);
+    assert_eq!(recipients(&handed), ["b@example.com"]);
+    assert_eq!(exit.nodes.counts(EXIT).undeliverable, 1);
+    let refused = Outcome::Permanent(Reason::Blocked);
+    assert_eq!(exit.nodes.submit(START, "a@example.com.fog", MAIL), refused);
+
+    // Who asks while a mail waits for them is not written to either.
+    let packet = exit.nodes.mail_for("c@example.com", MAIL, EXIT, 7);
+    exit.nodes.hand_over(exit.now, HONEST, EXIT, packet);
+    assert!(!exit.pass(HELD, |_| Disposition::Temporary).is_empty());
+    let settings = Settings { max_spool: u64::MAX, exit: None, block: list("@example.com") };
+    exit.nodes.handle(EXIT, exit.now, Input::Settings(settings));
+    assert!(exit.pass(HELD * 4, |_| Disposition::Delivered).is_empty());
+    assert_eq!(exit.nodes.counts(EXIT).undeliverable, 2);
+}
+
+#[test]
+fn a_posting_goes_to_a_gateway_of_its_day_and_to_the_next_if_that_refuses() {
+    let gateways = ["first@one.example", "m2n-{date}-{groups}@two.example"];
+    let mut exit = Delivering::new(manners(|exit| {
+        exit.gateways = gateways.iter().map(|text| Gateway::parse(text).unwrap()).collect();
+    }));
+    let crossposted = b"Newsgroups: misc.test,alt.test\r\nSubject: x\r\n\r\ntext\r\n";
+    let handed = exit.receive(&[("alt.test@news", MAIL), ("post@news", crossposted), ("post@news", MAIL)], 0);
+    assert_eq!(recipients(&handed), ["first@one.example", "first@one.example"]);
+    for (_, mail) in &handed {
+        let groups = if mail.contains("misc") { "alt.test, misc.test" } else { "alt.test" };
+        assert!(mail.starts_with("To: first@one.example\r\nFrom: "), "{mail}");
+        assert_eq!((mail.matches("\r\nTo:").count(), mail.matches("Newsgroups:").count()), (0, 1), "{mail}");
+        assert!(mail.contains(&format!("\r\nNewsgroups: {groups}\r\n")), "{mail}");
+    }
+    assert_eq!(exit.nodes.counts(EXIT).undeliverable, 1, "no group, no posting");
+
+    let packet = exit.nodes.mail_for("post@news", crossposted, EXIT, 8);
+    exit.nodes.hand_over(exit.now, HONEST, EXIT, packet);
+    let refuses = |to: &str| if to.starts_with("first") { Disposition::Permanent } else { Disposition::Delivered };
+    let handed = exit.pass(HELD, refuses);
+    let (second, mail) = &handed[1];
+    assert_eq!((handed.len(), handed[0].0.as_str()), (2, "first@one.example"));
+    assert!(second.starts_with("m2n-20") && second.ends_with("-alt.test=misc.test@two.example"), "{second}");
+    assert!(mail.starts_with(&format!("To: {second}\r\n")), "{mail}");
+    let packet = exit.nodes.mail_for("post@news", crossposted, EXIT, 9);
+    exit.nodes.hand_over(exit.now, HONEST, EXIT, packet);
+    assert_eq!(exit.pass(HELD * 4, |_| Disposition::Permanent).len(), 2, "each gateway once");
+
+    let mut exit = Delivering::new(|_| {});
+    assert!(exit.receive(&[("alt.test@news", MAIL)], 0).is_empty(), "it has no gateway any more");
+    assert_eq!(exit.nodes.counts(EXIT).undeliverable, 1);
+}
+
+#[test]
+fn a_posting_without_a_group_is_refused_at_the_door() {
+    let mut nodes = Nodes::new(|_| {});
+    let taken = nodes.submit(START, "alt.test@news.fog", MAIL);
+    assert!(matches!(taken, Outcome::Accepted(_)), "{taken:?}");
+    assert_eq!(nodes.submit(START, "post@news.fog", MAIL), Outcome::Permanent(Reason::BadNewsgroups));
+}
+
+#[test]
 fn a_node_full_of_its_own_mail_still_takes_packets_of_others() {
     let mut nodes = Nodes::new(slots(24));
     assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
@@ -483,7 +652,7 @@ fn a_chain_that_cannot_be_is_refused_with_its_reason() {
         (&[0, 9, 0], "a@example.com.fog", Reason::ChainImpossible),
         (&[2, 2, 9], "a@example.com.fog", Reason::ChainImpossible),
         (&[9, 9, 3], "a@example.org.fog", Reason::ChainExit),
-        (&[9, 9, 0], "a@news.fog", Reason::NoExit),
+        (&[9, 9, 0], "a@example.com.fog.fog", Reason::NoExit),
     ] {
         let outcome = Nodes::new(|_| {}).wish(START, to, MAIL, chain(hops));
         assert_eq!(outcome, Outcome::Permanent(reason), "{hops:?} to {to}");

@@ -17,6 +17,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("mix", "directory"),
     ("mix", "mail::address"),
     ("config", "mail::address"),
+    ("config", "mail::news"),
     ("config", "directory"),
     ("config", "mix"),
     ("submit", "mail::address"),

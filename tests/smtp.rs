@@ -402,6 +402,8 @@ fn cleaned(raw: &[u8]) -> Option<Vec<u8>> {
     };
     let exit = ExitRules {
         recipient: &recipient,
+        newsgroups: &[],
+        comment: "",
         from: &recipient,
         from_name: "Anonymous",
         message_id_domain: "fog.invalid",

@@ -199,7 +199,7 @@ fn descriptor(name: &str) -> Descriptor {
         contact: full.then(|| "Kvara <post@example.org>".into()),
         version: "0.1.0".into(),
         mix: full,
-        exit: full.then_some(ExitPolicy { domains, max_size: 2 << 20 }),
+        exit: full.then_some(ExitPolicy { domains, max_size: 2 << 20, news: false }),
         mix_keys: (0..2).map(|i| (EPOCH.plus(i), mix_key(i))).collect(),
     }
 }

@@ -43,6 +43,8 @@ fuzz_target!(|raw: &[u8]| {
     assert_eq!(at_entry(&mail, &rules).as_ref(), Ok(&entry), "the seed decides every byte");
     let rules = ExitRules {
         recipient: &recipient,
+        newsgroups: &[],
+        comment: "",
         from: &from,
         from_name: "Anonymous",
         message_id_domain: domain,

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+pub mod block;
 pub mod demo;
 pub mod directory;
 pub mod error;
@@ -45,6 +46,8 @@ enum Verb {
     NodeInfo(node_info::Args),
     /// The network's document: add | sign | show | verify | import
     Directory(directory::Args),
+    /// Recipients who asked not to be written to
+    Block(block::Args),
     /// The daemon: mixing, delaying, handing on
     Node(node::Args),
     /// Hand mail that leaves the network to the local MTA
@@ -56,7 +59,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
     ("Set up", &["init"]),
     ("Use", &["send"]),
-    ("Operate", &["node-info", "directory"]),
+    ("Operate", &["node-info", "directory", "block"]),
     ("Services", &["node", "exit"]),
 ];
 
@@ -104,6 +107,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Send(args)) => send::run(args, &cli.global),
         Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),
         Some(Verb::Directory(args)) => directory::run(args, &cli.global),
+        Some(Verb::Block(args)) => block::run(args, &cli.global),
         Some(Verb::Exit(args)) => exit::run(args, &cli.global),
     };
     match result {

@@ -119,6 +119,7 @@ fn describe(
     let exit = config.exit.as_ref().map(|exit| ExitPolicy {
         domains: exit.domains.clone(),
         max_size: exit.max_size.unwrap_or(params.max_size).min(params.max_size),
+        news: !exit.news.is_empty(),
     });
     Ok(Descriptor {
         name: config.node.name.clone(),

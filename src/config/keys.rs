@@ -4,7 +4,21 @@
 pub(crate) const KEYS: [(&str, &[&str]); 6] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
     ("entry", &["suffix", "max-size"]),
-    ("exit", &["deliver", "from", "envelope-from", "max-size", "domains"]),
+    (
+        "exit",
+        &[
+            "deliver",
+            "from",
+            "envelope-from",
+            "max-size",
+            "domains",
+            "news",
+            "per-recipient",
+            "rate",
+            "block",
+            "comment",
+        ],
+    ),
     ("tor", &["socks"]),
     ("directory", &["trust", "threshold"]),
     ("spool", &["path", "max"]),

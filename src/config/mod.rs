@@ -9,17 +9,20 @@ pub use error::ConfigError;
 pub(crate) use keys::KEYS;
 pub use network::network;
 
-use crate::directory::units::{parse_number, parse_size};
+use crate::directory::units::{parse_number, parse_rate, parse_size};
 use crate::directory::{
     Domains, MAX_DOMAINS, NodeAddress, Roles, Trust, is_contact, is_host_name, is_name, least_threshold,
 };
 use crate::id::NodeId;
 use crate::mail::address::Address;
+use crate::mail::news::Gateway;
+use crate::time::Rate;
 use core::net::SocketAddr;
 use data_encoding::HEXLOWER;
 use settings::Settings;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// All that can be configured, with its defaults filled in and its paths made whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +39,8 @@ pub struct Config {
     pub trust: Trust,
     /// `[spool]`
     pub spool: Spool,
+    /// `exit.block`: the file of recipients who are not to be written to. Every node has one: an entry keeps to it too.
+    pub block: PathBuf,
 }
 
 /// Who the node is and where it listens.
@@ -95,6 +100,14 @@ pub struct Exit {
     pub max_size: Option<u64>,
     /// Which domains are written to.
     pub domains: Domains,
+    /// Where postings to newsgroups go; empty if there are to be none.
+    pub news: Vec<Gateway>,
+    /// How many mails one recipient gets.
+    pub per_recipient: Option<Rate>,
+    /// How many mails go out in all.
+    pub rate: Option<Rate>,
+    /// What stands in every mail's `Comments:`; may be empty.
+    pub comment: String,
 }
 
 /// Where an exit's mail goes.
@@ -180,12 +193,16 @@ impl Config {
         let wanted = "unix:PATH, or the IP address and port of Tor's SOCKS port";
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
-        Ok(Self { node, entry, exit, socks, trust, spool })
+        let block = settings.or("exit.block", base.join("block"), PATH, path_under(base))?;
+        Ok(Self { node, entry, exit, socks, trust, spool, block })
     }
 }
 
 const SIZE: &str = "a number of bytes such as 500K, 2M or 1G";
 const MAIL_SIZE: &str = "a number of bytes such as 500K or 2M, at least 1K";
+const RATE: &str = "N/SPAN, as in 20/1d, or none";
+const GATEWAY: &str = "addresses of mail2news gateways; {date} and {groups} in them are filled in";
+const COMMENT: &str = "one line of at most 400 bytes";
 const HOST_NAME: &str = "a host name in lower case";
 const NAME: &str = "1 to 32 of a-z, 0-9 and -";
 const PATH: &str = "a path";
@@ -228,13 +245,28 @@ fn exit(settings: &Settings, base: &Path, wanted: bool) -> Result<Option<Exit>, 
     let envelope_from = settings.optional("exit.envelope-from", "an address, or <>", envelope)?;
     let max_size = settings.optional("exit.max-size", MAIL_SIZE, mail_size)?;
     let domains = domains(settings)?;
+    let news = settings.items("exit.news", GATEWAY, Gateway::parse)?.unwrap_or_default();
+    let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
+    let rate_or = |key, default| settings.or(key, Some(default), RATE, rate);
+    let per_recipient = rate_or("exit.per-recipient", Rate { count: 20, per: day })?;
+    let rate = rate_or("exit.rate", Rate { count: 60, per: minute })?;
+    let comment = settings.or("exit.comment", String::new(), COMMENT, comment)?;
     if !wanted {
         return Ok(None);
     }
     let from = from.ok_or_else(|| settings.missing("exit.from"))?;
     let deliver = deliver.ok_or_else(|| settings.missing("exit.deliver"))?;
     let envelope_from = envelope_from.unwrap_or_else(|| Some(from.address.clone()));
-    Ok(Some(Exit { deliver, from, envelope_from, max_size, domains }))
+    Ok(Some(Exit { deliver, from, envelope_from, max_size, domains, news, per_recipient, rate, comment }))
+}
+
+/// A rate, or none at all.
+fn rate(text: &str) -> Option<Option<Rate>> {
+    if text == "none" { Some(None) } else { parse_rate(text).map(Some) }
+}
+
+fn comment(text: &str) -> Option<String> {
+    (text.len() <= 400 && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 fn spool(settings: &Settings, base: &Path) -> Result<Spool, ConfigError> {

@@ -40,7 +40,8 @@ fn every_key_can_be_set() {
         "[node]\nname = \"kvara\"\nroles = [\"mix\", \"exit\"]\nonion = \"mix.example.org:1\"\nlisten = \"[::1]:2\"\n\
          key = \"k\"\ncontact = \"me\"\nfamily = \"us\"\nsockets = \"s\"\n[entry]\nsuffix = \".anon\"\nmax-size = \"1M\"\n\
          [exit]\ndeliver = \"smtp:127.0.0.1:10027\"\nfrom = \"Some Body <a@b.example>\"\nenvelope-from = \"<>\"\n\
-         max-size = 5000\ndomains = [\"x.example\", \"a.example\"]\n\
+         max-size = 5000\ndomains = [\"x.example\", \"a.example\"]\nnews = \"m-{{date}}@news.example\"\n\
+         per-recipient = \"5/2h\"\nrate = \"none\"\nblock = \"b\"\ncomment = \"c\"\n\
          [directory]\ntrust = [\"{FINGERPRINT}\"]\nthreshold = 1\n[tor]\nsocks = \"127.0.0.1:9050\"\n[spool]\npath = \"/spool\"\nmax = \"2G\"\n"
     );
     let config = parse(&text, &[]).unwrap();
@@ -55,6 +56,10 @@ fn every_key_can_be_set() {
     assert_eq!(exit.from.name, "Some Body");
     assert_eq!((exit.envelope_from, exit.max_size), (None, Some(5000)));
     assert_eq!(exit.domains, Domains::Only(vec!["a.example".into(), "x.example".into()]));
+    assert_eq!(exit.news, [Gateway::parse("m-{date}@news.example").unwrap()]);
+    assert_eq!(exit.per_recipient, Some(Rate { count: 5, per: Duration::from_secs(7200) }));
+    assert_eq!((exit.rate, exit.comment.as_str()), (None, "c"));
+    assert_eq!(config.block, Path::new("/etc/fog/b"));
     assert_eq!(config.spool, Spool { path: "/spool".into(), max: 2 << 30 });
     assert_eq!(config.socks, Socks::Tcp("127.0.0.1:9050".parse().unwrap()));
 }
@@ -94,6 +99,9 @@ fn an_exit_needs_to_know_where_to_and_from_whom() {
     let exit = config.exit.unwrap();
     assert_eq!(exit.deliver, Deliver::Maildir("/etc/fog/mail".into()));
     assert_eq!((exit.from.name.as_str(), exit.envelope_from), ("Anonymous", Some(exit.from.address)));
+    assert_eq!(exit.per_recipient, Some(Rate { count: 20, per: Duration::from_secs(86_400) }));
+    assert_eq!(exit.rate, Some(Rate { count: 60, per: Duration::from_secs(60) }));
+    assert_eq!((exit.news, exit.comment.as_str(), config.block), (vec![], "", PathBuf::from("/etc/fog/block")));
 }
 
 #[test]
@@ -199,7 +207,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 25] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
     row(
@@ -223,6 +231,15 @@ const ROWS: [Row; 20] = [
     row("exit.envelope-from", "\"<>\"", &["\"\"", "\"none\""]),
     row("exit.max-size", "5000", &["\"\"", "\"5k\"", "500", "-5000"]),
     row("exit.domains", "[\"x.example\", \"a.example\"]", &["[]", "\"\"", "\"X.example\""]),
+    row(
+        "exit.news",
+        "[\"mail2news@example.org\", \"m-{date}-{groups}@example.org\"]",
+        &["\"mail2news\"", "\"m@{groups}.example.org\"", "[\"m-{day}@example.org\"]"],
+    ),
+    row("exit.per-recipient", "\"5/2h\"", &["\"\"", "\"5\"", "\"0/1d\"", "\"5/0s\"", "\"5/day\"", "\"None\""]),
+    row("exit.rate", "\"none\"", &["\"\"", "\"60\"", "\"0/1m\"", "\"/1m\""]),
+    row("exit.block", "\"opt-out\"", &["\"\"", "\"a\\u0000\""]),
+    row("exit.comment", "\"Sent by nobody in particular.\"", &["\"a\\nb\"", "\"\\u001b[2J\""]),
     row(
         "tor.socks",
         "\"unix:/run/tor/socks\"",
@@ -272,7 +289,7 @@ fn every_key_says_where_its_value_is_wrong_what_was_found_and_what_was_wanted() 
             // The first item of a list that is none itself is what is wrong.
             let is_list = value.starts_with('[')
                 && value != "[]"
-                && ["node.roles", "exit.domains", "directory.trust"].contains(&key);
+                && ["node.roles", "exit.domains", "exit.news", "directory.trust"].contains(&key);
             let (at, found) = if is_list { (1, &value[1..value.len() - 1]) } else { (0, value) };
             let column = key.len() + " = ".len() + at + 1;
             assert_eq!(error.headline(), format!("fog.toml:{line}:{column}: {key} can't be {found}"));

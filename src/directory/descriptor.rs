@@ -49,6 +49,8 @@ pub struct ExitPolicy {
     pub domains: Domains,
     /// Up to how many bytes.
     pub max_size: u64,
+    /// Whether it posts to newsgroups, whatever domains it writes to.
+    pub news: bool,
 }
 
 impl ExitPolicy {
@@ -56,6 +58,7 @@ impl ExitPolicy {
     #[must_use]
     pub fn takes(&self, recipient: &Address, size: u64) -> bool {
         let domain = match &self.domains {
+            _ if recipient.is_news() => self.news,
             Domains::All => true,
             Domains::Only(domains) => domains.iter().any(|domain| recipient.is_within(domain)),
         };
@@ -130,6 +133,9 @@ impl Descriptor {
         if let Some(exit) = &self.exit {
             line("exit.domains", &domains_text(&exit.domains));
             line("exit.max-size", &quoted(&units::size(exit.max_size)));
+            if exit.news {
+                line("exit.news", "true");
+            }
         }
         for (epoch, key) in &self.mix_keys {
             line(&format!("mix-keys.{epoch}"), &quoted(&base64(key.as_bytes())));
@@ -250,7 +256,8 @@ fn parse_domains(value: &str) -> Option<Domains> {
 fn read_exit(lines: &mut Lines<'_>) -> Result<ExitPolicy, Malformed> {
     let domains = lines.value("exit.domains", parse_domains)?;
     let max_size = lines.string("exit.max-size", |text| canonical(text, units::parse_size, units::size))?;
-    Ok(ExitPolicy { domains, max_size })
+    let news = lines.optional("exit.news", |value| (value == "true").then_some(()))?.is_some();
+    Ok(ExitPolicy { domains, max_size, news })
 }
 
 fn read_mix_keys(lines: &mut Lines<'_>) -> Result<BTreeMap<Epoch, PublicKey>, Malformed> {
@@ -294,8 +301,11 @@ mod tests {
     fn a_descriptor_is_read_back_as_it_was_signed() {
         let mut full = descriptor(1);
         full.family = Some("kin".into());
-        full.exit =
-            Some(ExitPolicy { domains: Domains::Only(vec!["a.example".into(), "b.example".into()]), max_size: 3 });
+        full.exit = Some(ExitPolicy {
+            domains: Domains::Only(vec!["a.example".into(), "b.example".into()]),
+            max_size: 3,
+            news: true,
+        });
         let mut entry_only = descriptor(2);
         (entry_only.mix, entry_only.exit, entry_only.contact) = (false, None, None);
         for (n, descriptor) in [(1, full), (2, entry_only)] {
@@ -403,8 +413,8 @@ mod tests {
 
     #[test]
     fn an_exit_takes_what_its_policy_says() {
-        let some = ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 100 };
-        let all = ExitPolicy { domains: Domains::All, max_size: 100 };
+        let some = ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 100, news: true };
+        let all = ExitPolicy { domains: Domains::All, max_size: 100, news: false };
         for (address, size, by_some, by_all) in [
             ("a@example.com", 100, true, true),
             ("a@EXAMPLE.com", 100, true, true),
@@ -412,6 +422,10 @@ mod tests {
             ("a@badexample.com", 100, false, true),
             ("a@example.org", 100, false, true),
             ("a@example.com", 101, false, false),
+            ("alt.test@news", 100, true, false),
+            ("alt.test@news", 101, false, false),
+            // A domain like any other.
+            ("a@example.news", 100, false, true),
         ] {
             let address = Address::parse(address).unwrap();
             assert_eq!((some.takes(&address, size), all.takes(&address, size)), (by_some, by_all), "{address}");
@@ -424,14 +438,14 @@ mod tests {
             family in proptest::option::of("[a-z0-9-]{1,32}"),
             contact in proptest::option::of("[ !#-\\[\\]-~]{1,128}"),
             domains in proptest::collection::btree_set("[a-z0-9]{1,9}\\.[a-z]{2,9}", 0..9),
-            max_size in proptest::option::of(0_u64..), epochs in 1_u64..17,
+            max_size in proptest::option::of(0_u64..), news: bool, epochs in 1_u64..17,
         ) -> Descriptor {
             let domains = if domains.is_empty() { Domains::All } else { Domains::Only(domains.into_iter().collect()) };
             let base = descriptor(1);
             Descriptor {
                 name, sequence, link_key, family, contact, mix,
                 address: NodeAddress::parse(&format!("mix.example.org:{port}")).unwrap(),
-                exit: max_size.map(|max_size| ExitPolicy { domains, max_size }),
+                exit: max_size.map(|max_size| ExitPolicy { domains, max_size, news }),
                 mix_keys: (0..epochs).map(|i| (EPOCH.plus(i), base.mix_keys[&EPOCH].clone())).collect(),
                 ..base
             }

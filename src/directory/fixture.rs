@@ -32,7 +32,7 @@ pub(crate) fn descriptor(n: u8) -> Descriptor {
         contact: Some("mail@example.org".into()),
         version: "0.1.0".into(),
         mix: true,
-        exit: Some(ExitPolicy { domains: Domains::All, max_size: 2 << 20 }),
+        exit: Some(ExitPolicy { domains: Domains::All, max_size: 2 << 20, news: false }),
         mix_keys: [(EPOCH, MIX_KEY.clone())].into(),
     }
 }

@@ -1,5 +1,6 @@
-//! Spans and sizes as people write them: `90s`, `15m`, `2h`, `1d`, `250ms`; `32K`, `2M`, `1G`.
+//! Spans, sizes and rates as people write them: `90s`, `15m`, `2h`, `1d`, `250ms`; `32K`, `2M`, `1G`; `20/1d`.
 
+use crate::time::Rate;
 use std::time::Duration;
 
 /// Unit and milliseconds, largest first.
@@ -30,6 +31,15 @@ pub fn parse_size(text: &str) -> Option<u64> {
 #[must_use]
 pub fn size(size: u64) -> String {
     if size == 0 { "0".into() } else { write(size, &SIZES) }
+}
+
+/// A number above zero, a slash and a span above zero. `None` if it is anything else.
+#[must_use]
+pub fn parse_rate(text: &str) -> Option<Rate> {
+    let (count, per) = text.split_once('/')?;
+    let count = u32::try_from(parse_number(count)?).ok().filter(|count| *count > 0)?;
+    let per = parse_span(per).filter(|per| !per.is_zero())?;
+    Some(Rate { count, per })
 }
 
 /// Digits only, no leading zero, no sign.
@@ -72,6 +82,14 @@ mod tests {
         }
         for text in ["", "K", "1k", "1KB", "00", "1_000", "18446744073709551615K"] {
             assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_a_number_in_a_span() {
+        assert_eq!(parse_rate("20/1d"), Some(Rate { count: 20, per: Duration::from_secs(86_400) }));
+        for text in ["", "20", "/1d", "20/", "0/1d", "20/0s", "20/d", "20 /1d", "4294967296/1d", "20/1d/2", "-1/1d"] {
+            assert_eq!(parse_rate(text), None, "{text}");
         }
     }
 

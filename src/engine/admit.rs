@@ -25,10 +25,12 @@ pub(super) fn refusal<R>(
     if request.mail.len() > batch.setup.max_size.min(max_size(document)) {
         return Some(Reason::MailTooBig);
     }
-    // No exit says yet that it posts to newsgroups, and no MTA knows their domain.
-    // And the address that points to the header is nobody's.
-    if target.is_within(&batch.setup.suffix) || target.is_within(news::DOMAIN) || is_door(target) {
+    // The address that points to the header is nobody's.
+    if target.is_within(&batch.setup.suffix) || is_door(target) {
         return Some(Reason::NoExit);
+    }
+    if batch.setup.block.blocks(target) {
+        return Some(Reason::Blocked);
     }
     batch.is_full().then_some(Reason::SpoolFull)
 }
@@ -102,6 +104,9 @@ pub(super) fn clean<R: CryptoRng>(
     // Encoding anew can make it longer, and the exit holds what it unpacks to the same limit.
     if mail.len() > max_size(document) {
         return Err(Reason::MailTooBig);
+    }
+    if target.is_news() && news::groups(&mail, target).is_none() {
+        return Err(Reason::BadNewsgroups);
     }
     let exits = route::exits_for(document, target, size(mail.len()));
     match chain.exit() {

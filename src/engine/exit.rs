@@ -1,5 +1,6 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
+use super::meter::{Meter, RecipientMark};
 use super::quota::Quota;
 use super::relay::Ended;
 use super::rows::{Outgoing, Part, Place, damaged};
@@ -7,6 +8,7 @@ use super::{Batch, DeliveryId, ExitSetup, Output, entry};
 use crate::delivery::Disposition;
 use crate::id::SetId;
 use crate::mail::address::Address;
+use crate::mail::news;
 use crate::mail::sanitize::{self, ExitRules};
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shape, Shard};
@@ -21,6 +23,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Mails given to the exit process and not answered. Bounds what is handed out twice when it dies.
 pub const WINDOW: usize = 4;
 
+/// Mails that are looked at in one call, whether they may go.
+const LOOKED_AT: usize = 64;
+
 /// After this many epochs a mail that the MTA keeps deferring is given up, and a set that never became whole dropped.
 const GIVE_UP: u32 = 5;
 
@@ -31,6 +36,7 @@ pub(super) struct Exit {
     sets: BTreeMap<SetId, Set>,
     outbox: BTreeMap<RowId, Outgoing>,
     flying: BTreeSet<RowId>,
+    meter: Meter,
 }
 
 /// The parts of one try at one mail, so far. Invariant: all agree with the first one's shape.
@@ -153,11 +159,13 @@ impl Exit {
             // The MTA takes nothing. The packet stays in the pool, and in the share of who handed it over.
             return Err(StoreError::Full);
         }
-        let Some(mail) = clean(batch, exit, message) else {
+        let to = recipient_mark(batch, &message.recipient);
+        let clean = if self.has_enough(exit, &to, batch.now) { None } else { clean(batch, exit, message) };
+        let Some(mail) = clean else {
             batch.counts.undeliverable += 1;
             return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
         };
-        let row = Outgoing { since: batch.now, deferred: 0, next: batch.now };
+        let row = Outgoing { since: batch.now, deferred: 0, next: batch.now, to, news: message.recipient.is_news() };
         let content = encode(&message.recipient, &mail)?;
         // First of all that is changed: if there is no room, nothing has happened.
         let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
@@ -166,6 +174,14 @@ impl Exit {
         self.outbox.insert(id, row);
         batch.counts.assembled += 1;
         Ok(())
+    }
+
+    /// Whether one recipient has had, or is to get, what goes out in two spans: who sends more wants to bury somebody.
+    fn has_enough(&mut self, exit: &ExitSetup, to: &RecipientMark, now: Time) -> bool {
+        let Some(rate) = exit.limits.per_recipient else { return false };
+        let waiting = self.outbox.iter().filter(|(id, mail)| mail.to == *to && !self.flying.contains(id)).count();
+        let all = waiting.saturating_add(self.meter.had(rate, to, now));
+        all as u64 >= u64::from(rate.count).saturating_mul(2)
     }
 
     /// Drops sets that can't become whole any more, and the parts' room with them.
@@ -182,21 +198,53 @@ impl Exit {
 
     /// Hands out what may be tried now.
     pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
-        if !self.up {
-            return Ok(());
-        }
-        for (&id, row) in &self.outbox {
+        let Some(exit) = batch.setup.exit.as_ref().filter(|_| self.up) else { return Ok(()) };
+        let due = |(id, row): (&RowId, &Outgoing)| {
+            (row.next <= batch.now && !self.flying.contains(id)).then_some((*id, *row))
+        };
+        let due: Vec<_> = self.outbox.iter().filter_map(due).take(LOOKED_AT).collect();
+        for (id, row) in due {
             if self.flying.len() >= WINDOW {
                 break;
             }
-            if row.next > batch.now || self.flying.contains(&id) {
-                continue;
+            let free = self.meter.may_go(&exit.limits, &row.to, batch.now);
+            if free <= batch.now {
+                self.hand_out(batch, exit, id, row)?;
+            } else if is_too_old(batch, &row) {
+                self.give_up(batch, id)?;
+            } else if let Some(row) = self.outbox.get_mut(&id) {
+                // Not on disk: what keeps it waiting isn't there either.
+                row.next = free;
             }
-            let (recipient, mail) = decode(&batch.txn.read(Shelf::Outbox, id)?.sealed)?;
-            self.flying.insert(id);
-            batch.out.push(Output::Deliver { id: DeliveryId(id), recipient, mail });
         }
         Ok(())
+    }
+
+    fn hand_out<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        exit: &ExitSetup,
+        id: RowId,
+        row: Outgoing,
+    ) -> Result<(), StoreError> {
+        let (recipient, mail) = decode(&batch.txn.read(Shelf::Outbox, id)?.sealed)?;
+        // They may have asked for it since it came.
+        let addressed = if batch.setup.block.blocks(&recipient) {
+            None
+        } else {
+            address(exit, recipient, mail, row.deferred, batch.now)
+        };
+        let Some((recipient, mail)) = addressed else { return self.give_up(batch, id) };
+        self.flying.insert(id);
+        self.meter.goes(&exit.limits, row.to, batch.now);
+        batch.out.push(Output::Deliver { id: DeliveryId(id), recipient, mail });
+        Ok(())
+    }
+
+    fn give_up<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
+        batch.counts.undeliverable += 1;
+        self.outbox.remove(&id);
+        batch.txn.delete(Shelf::Outbox, id)
     }
 
     /// What the MTA said: it has the mail now, or will not have it, or shall be asked again.
@@ -210,19 +258,54 @@ impl Exit {
             return Ok(());
         }
         let Some(row) = self.outbox.get_mut(&id) else { return Ok(()) };
-        match disposition {
-            Disposition::Temporary if !is_too_old(batch, row) => {
-                row.deferred = row.deferred.saturating_add(1);
-                row.next = batch.now.plus(retry::backoff(row.deferred, batch.rng));
-                let meta = row.encode();
-                return batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &meta, batch.rng);
-            }
-            Disposition::Delivered => batch.counts.delivered += 1,
-            Disposition::Temporary | Disposition::Permanent => batch.counts.undeliverable += 1,
+        if disposition == Disposition::Delivered {
+            batch.counts.delivered += 1;
+            self.outbox.remove(&id);
+            return batch.txn.delete(Shelf::Outbox, id);
         }
-        self.outbox.remove(&id);
-        batch.txn.delete(Shelf::Outbox, id)
+        self.meter.came_back(&row.to);
+        let untried = untried(batch, row);
+        if !untried && (disposition == Disposition::Permanent || is_too_old(batch, row)) {
+            return self.give_up(batch, id);
+        }
+        row.deferred = row.deferred.saturating_add(1);
+        row.next = if untried { batch.now } else { batch.now.plus(retry::backoff(row.deferred, batch.rng)) };
+        let meta = row.encode();
+        batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &meta, batch.rng)
     }
+}
+
+/// Whom a mail goes to, as what counts them goes by; without our key it tells nothing.
+fn recipient_mark<R>(batch: &Batch<'_, '_, R>, recipient: &Address) -> RecipientMark {
+    let mut mark = [0; 16];
+    let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
+    hash.update(b"recipient").update(recipient.to_string().to_lowercase().as_bytes()).finalize_xof().fill(&mut mark);
+    mark
+}
+
+/// Whether there is a gateway that has not been asked yet.
+fn untried<R>(batch: &Batch<'_, '_, R>, row: &Outgoing) -> bool {
+    let gateways = batch.setup.exit.as_ref().map_or(0, |exit| exit.gateways.len());
+    row.news && u64::from(row.deferred).saturating_add(1) < gateways as u64
+}
+
+/// The envelope's recipient and the mail as the MTA gets it: what is for news goes to a gateway, another one each time.
+fn address(
+    exit: &ExitSetup,
+    recipient: Address,
+    mail: Vec<u8>,
+    deferred: u32,
+    now: Time,
+) -> Option<(Address, Vec<u8>)> {
+    if !recipient.is_news() {
+        return Some((recipient, mail));
+    }
+    let groups = news::groups(&mail, &recipient)?;
+    let turn = usize::try_from(deferred).ok()?.checked_rem(exit.gateways.len())?;
+    let gateways = exit.gateways.iter().cycle().skip(turn).take(exit.gateways.len());
+    let gateway = gateways.filter_map(|gateway| gateway.address(now, &groups)).next()?;
+    let mail = [format!("To: {gateway}\r\n").as_bytes(), &mail].concat();
+    Some((gateway, mail))
 }
 
 fn is_too_old<R>(batch: &Batch<'_, '_, R>, row: &Outgoing) -> bool {
@@ -253,16 +336,22 @@ fn assemble<R>(
 fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: &Message) -> Option<Vec<u8>> {
     let document = batch.document?;
     let mine = document.node(&batch.setup.me)?;
-    let to_the_network = message.recipient.is_within(&batch.setup.suffix);
-    let size = entry::size(message.mail.len());
-    let taken = mine.exit.as_ref().is_some_and(|policy| policy.takes(&message.recipient, size));
-    if to_the_network || !taken {
+    let recipient = &message.recipient;
+    if recipient.is_within(&batch.setup.suffix) || batch.setup.block.blocks(recipient) {
         return None;
     }
+    let size = entry::size(message.mail.len());
+    let taken = mine.exit.as_ref().is_some_and(|policy| policy.takes(recipient, size));
+    if !taken {
+        return None;
+    }
+    let newsgroups = if recipient.is_news() { news::groups(&message.mail, recipient)? } else { Vec::new() };
     let mut seed = [0; 32];
     batch.rng.fill_bytes(&mut seed);
     let rules = ExitRules {
-        recipient: &message.recipient,
+        recipient,
+        newsgroups: &newsgroups,
+        comment: &exit.comment,
         from: &exit.from,
         from_name: &exit.from_name,
         message_id_domain: &document.params().message_id_domain,

@@ -11,12 +11,14 @@ mod admit;
 mod entry;
 mod exit;
 mod keys;
+mod meter;
 mod quota;
 mod relay;
 mod rows;
 mod witness;
 
 pub use exit::WINDOW as EXIT_WINDOW;
+pub use meter::Limits;
 pub use relay::WINDOW;
 pub use witness::{Print, Witness};
 
@@ -24,6 +26,8 @@ use crate::delivery::Disposition;
 use crate::directory::{Document, Params};
 use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
+use crate::mail::block::BlockList;
+use crate::mail::news::Gateway;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
 use crate::sphinx::xwing::MixKey;
@@ -36,6 +40,7 @@ use keys::Keys;
 use quota::Quota;
 use rand_core::CryptoRng;
 use relay::Relay;
+use std::sync::Arc;
 use std::time::Duration;
 use witness::Book;
 
@@ -169,6 +174,8 @@ pub struct Setup {
     pub max_spool: u64,
     /// How this node writes to the world, if it is an exit.
     pub exit: Option<ExitSetup>,
+    /// Who is not to be written to, from here or through here.
+    pub block: Arc<BlockList>,
     /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
     pub dedup_key: Secret<32>,
 }
@@ -180,15 +187,23 @@ pub struct Settings {
     pub max_spool: u64,
     /// As `Setup::exit`; whether there is one can't be changed.
     pub exit: Option<ExitSetup>,
+    /// As `Setup::block`.
+    pub block: Arc<BlockList>,
 }
 
-/// How an exit signs what it hands out.
+/// How an exit writes to the world.
 #[derive(Debug, Clone)]
 pub struct ExitSetup {
     /// The address in `From:`.
     pub from: Address,
     /// The name in `From:`.
     pub from_name: String,
+    /// What stands in `Comments:`; nothing if it is empty.
+    pub comment: String,
+    /// How much it hands out.
+    pub limits: Limits,
+    /// Where what is for news goes: to the first of them that takes it.
+    pub gateways: Vec<Gateway>,
 }
 
 /// What has happened since the start, for summaries and tests. Never shown as it stands: see docs/threat-model.md.
@@ -404,8 +419,9 @@ impl Engine {
                     self.book = Book::new(Some(&document));
                     self.document = Some(document);
                 }
-                Input::Settings(Settings { max_spool, exit }) => {
+                Input::Settings(Settings { max_spool, exit, block }) => {
                     self.setup.max_spool = max_spool;
+                    self.setup.block = block;
                     if let (Some(ours), Some(theirs)) = (&mut self.setup.exit, exit) {
                         *ours = theirs;
                     }

@@ -2,6 +2,7 @@
 //!
 //! One struct a shelf. Each starts with a version byte; bytes that don't parse mean a damaged store, not a hostile peer.
 
+use super::meter::RecipientMark;
 use crate::id::{MessageId, NodeId, SetId};
 use crate::message::shards::Shape;
 use crate::mix::chain::Chain;
@@ -179,18 +180,30 @@ pub(super) struct Outgoing {
     pub(super) deferred: u32,
     /// Not to be tried before.
     pub(super) next: Time,
+    /// Whom it goes to, as what counts them goes by.
+    pub(super) to: RecipientMark,
+    /// Whether it goes to a newsgroup, by one gateway or another.
+    pub(super) news: bool,
 }
 
 impl Outgoing {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(24);
-        w.u8(VERSION).u64(self.since.as_millis()).u32(self.deferred).u64(self.next.as_millis());
+        let mut w = Writer::with_capacity(40);
+        w.u8(VERSION).u64(self.since.as_millis()).u32(self.deferred).u64(self.next.as_millis()).bytes(&self.to);
+        w.u8(u8::from(self.news));
         w.finish()
     }
 
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
         read(meta, |r| {
-            Ok(Self { since: Time::from_millis(r.u64()?), deferred: r.u32()?, next: Time::from_millis(r.u64()?) })
+            let (since, deferred, next) = (Time::from_millis(r.u64()?), r.u32()?, Time::from_millis(r.u64()?));
+            let to = r.array()?;
+            let news = match r.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Malformed),
+            };
+            Ok(Self { since, deferred, next, to, news })
         })
     }
 }
@@ -235,13 +248,16 @@ mod tests {
         assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         let row = Part { arrived: Time::from_millis(10), place };
         assert_eq!(Part::decode(&row.encode()).unwrap(), row);
-        let row = Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3) };
+        let row =
+            Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3), to: [4; 16], news: true };
         assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
     }
 
     #[test]
     fn a_row_cut_short_lengthened_or_of_another_version_is_damaged() {
-        let row = Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3) }.encode();
+        let row =
+            Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3), to: [4; 16], news: true }
+                .encode();
         let mut longer = row.clone();
         longer.push(0);
         let mut other = row.clone();

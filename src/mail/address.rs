@@ -9,6 +9,8 @@ use thiserror::Error;
 pub const MAX_ADDRESS: usize = 254;
 /// Longest local part in octets (RFC 5321, 4.5.3.1.1).
 pub const MAX_LOCAL: usize = 64;
+/// What stands for the domain of every newsgroup, the network's suffix taken off. No host has such a name.
+pub const NEWS: &str = "news";
 /// Longest label of a domain in octets (RFC 1035).
 const MAX_LABEL: usize = 63;
 
@@ -102,6 +104,12 @@ impl Address {
     #[must_use]
     pub fn is_within(&self, domain: &str) -> bool {
         is_within(&self.domain, domain)
+    }
+
+    /// Whether it is a newsgroup's, the network's suffix taken off.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.domain == NEWS
     }
 
     /// The address with `suffix` (without or with a leading dot) taken off its domain: `a@example.com.fog` under

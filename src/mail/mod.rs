@@ -1,12 +1,14 @@
 //! RFC 5322 mail: addresses, and the two cleanings that take the sender out of it.
 //!
 //! [`sanitize`] cleans a mail at the entry and again at the exit; [`preview`] shows a person what will arrive and
-//! warns of what cleaning can't take out; [`hidden`] finds recipients in a header, and [`news`] makes one of a newsgroup.
+//! warns of what cleaning can't take out; [`hidden`] finds recipients in a header, [`news`] makes one of a newsgroup,
+//! and [`block`] knows those who asked not to be written to.
 //! Beneath them, a mail is sliced by `source`, its header fields are read and
 //! written by `header`, and its MIME tree is rebuilt by `parts`; nothing of the old mail passes through raw but what
 //! a signature or encryption covers.
 
 pub mod address;
+pub mod block;
 pub mod edit;
 pub mod hidden;
 pub mod news;

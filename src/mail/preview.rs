@@ -4,6 +4,7 @@ use super::Address;
 use super::content::{Transfer, to_utf8};
 use super::content_type::{Parameters, file_name};
 use super::header::as_field;
+use super::news;
 use super::parts::MAX_DEPTH;
 use super::parts::children;
 use super::sanitize::{EntryRules, ExitRules, Refused, at_entry, at_exit};
@@ -47,8 +48,19 @@ pub fn dry_run(raw: &[u8], recipient: &Address, own_domains: &[String]) -> Resul
     let message_id_domain = PLACEHOLDER_DOMAIN;
     let entry = EntryRules { recipient, message_id: [0; 16], message_id_domain, own_domains, seed: [0; 32] };
     let date = Time::from_secs(0);
-    let exit = ExitRules { recipient, from: &from, from_name: "Anonymous", message_id_domain, date, seed: [1; 32] };
-    at_exit(&at_entry(raw, &entry)?, &exit)
+    let entry = at_entry(raw, &entry)?;
+    let newsgroups = if recipient.is_news() { news::groups(&entry, recipient).unwrap_or_default() } else { Vec::new() };
+    let exit = ExitRules {
+        recipient,
+        newsgroups: &newsgroups,
+        comment: "",
+        from: &from,
+        from_name: "Anonymous",
+        message_id_domain,
+        date,
+        seed: [1; 32],
+    };
+    at_exit(&entry, &exit)
 }
 
 /// What of `raw`, a mail as its sender wrote it, will still say who wrote it: sorted, each once.

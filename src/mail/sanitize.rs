@@ -36,8 +36,13 @@ pub struct EntryRules<'r> {
 
 /// What the exit stamps on a mail.
 pub struct ExitRules<'r> {
-    /// The recipient.
+    /// The recipient. One that is news gets no `To:`: the gateway that it goes to stands there, and that is not known
+    /// yet.
     pub recipient: &'r Address,
+    /// The newsgroups it is posted to; empty if it goes to a person.
+    pub newsgroups: &'r [String],
+    /// What the exit says of all such mail, in a `Comments:` field; nothing if it is empty.
+    pub comment: &'r str,
     /// The exit's anonymous address.
     pub from: &'r Address,
     /// The exit's name for anonymous senders; may be empty.
@@ -98,7 +103,7 @@ pub fn at_entry(raw: &[u8], rules: &EntryRules<'_>) -> Result<Vec<u8>, Refused> 
     write_line(&mut out, "To", &rules.recipient.to_string());
     write_subject(&mut out, &mail);
     write_line(&mut out, "Message-ID", &format!("<{}@{}>", hex(&rules.message_id), rules.message_id_domain));
-    write_kept(&mut out, &mail, &own);
+    write_kept(&mut out, &mail, &own, &[]);
     write_body(out, &mail, Names::new(&rules.seed, rules.message_id_domain))
 }
 
@@ -114,12 +119,17 @@ pub fn at_exit(raw: &[u8], rules: &ExitRules<'_>) -> Result<Vec<u8>, Refused> {
     let minute = rules.date.as_secs().min(LAST_DATE) / 60 * 60;
     let mut out = Vec::with_capacity(raw.len() + raw.len() / 16);
     write_from(&mut out, rules);
-    write_line(&mut out, "To", &rules.recipient.to_string());
+    if rules.newsgroups.is_empty() {
+        write_line(&mut out, "To", &rules.recipient.to_string());
+    }
     write_subject(&mut out, &mail);
     write_line(&mut out, "Date", &Date::new(i64::try_from(minute).unwrap_or_default()).to_rfc822());
     write_line(&mut out, "Message-ID", &format!("<{id}@{}>", rules.message_id_domain));
-    write_kept(&mut out, &mail, &own);
+    write_kept(&mut out, &mail, &own, rules.newsgroups);
     write_line(&mut out, MARKER, "fog");
+    if !rules.comment.is_empty() {
+        write_text(&mut out, "Comments", rules.comment);
+    }
     write_body(out, &mail, names)
 }
 
@@ -137,13 +147,15 @@ fn write_subject(out: &mut Vec<u8>, mail: &Part<'_>) {
     }
 }
 
-/// The fields that stay beside Subject, in one order whatever theirs was.
-fn write_kept(out: &mut Vec<u8>, mail: &Part<'_>, own: &OwnDomains<'_>) {
+/// The fields that stay beside Subject, in one order whatever theirs was; `newsgroups`, if there are any, in the place
+/// of the mail's own.
+fn write_kept(out: &mut Vec<u8>, mail: &Part<'_>, own: &OwnDomains<'_>, newsgroups: &[String]) {
     let entries = |name: &str, good: fn(&str) -> bool| mail.value(name).map(|v| list(v, good)).unwrap_or_default();
+    let groups = if newsgroups.is_empty() { entries("newsgroups", is_newsgroup) } else { newsgroups.to_vec() };
     for (name, entries, separator) in [
         ("In-Reply-To", own.foreign_ids(mail, "in-reply-to"), ""),
         ("References", own.foreign_ids(mail, "references"), ""),
-        ("Newsgroups", entries("newsgroups", is_newsgroup), ","),
+        ("Newsgroups", groups, ","),
         ("Followup-To", entries("followup-to", is_newsgroup), ","),
         ("Content-Language", entries("content-language", is_language), ","),
     ] {

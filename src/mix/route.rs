@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn exits_are_those_whose_policy_takes_the_mail() {
         let mut picky = descriptor(2);
-        picky.exit = Some(ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 10 });
+        picky.exit = Some(ExitPolicy { domains: Domains::Only(vec!["example.com".into()]), max_size: 10, news: false });
         let document = document([mix(1, None), (2, picky), exit_node(3)]);
         let exits = |address, size| -> BTreeSet<_> {
             exits_for(&document, &Address::parse(address).unwrap(), size).into_iter().collect()

@@ -307,7 +307,8 @@ fn bug() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{ExitSetup, Setup};
+    use crate::engine::{ExitSetup, Limits, Setup};
+    use crate::mail::block::BlockList;
     use crate::secret::Secret;
     use crate::sphinx::geometry::PACKET_LEN;
     use crate::store::{MemoryDisk, RowId, Store};
@@ -325,11 +326,16 @@ mod tests {
             max_size: 1000,
             max_spool: 1 << 20,
             exit: None,
+            block: block(),
             dedup_key: Secret::filled(|bytes| bytes.fill(1)),
         };
         let engine = Engine::open(Store::on(&MemoryDisk::default()).unwrap(), setup, None).unwrap();
         let watchers = Watchers { links_up: Arc::default(), witness: None };
         Driver::new(engine, |_| panic!("it knows nobody"), None, watchers)
+    }
+
+    fn block() -> Arc<BlockList> {
+        Arc::new(BlockList::new(&Secret::filled(|key| key.fill(1))))
     }
 
     fn packet() -> Packet {
@@ -416,9 +422,16 @@ mod tests {
         let (mails, mut handed_out) = mpsc::channel(EVENTS);
         driver.input(Event::ExitUp { mails });
         let address = |text| Address::parse(text).unwrap();
-        let exit = ExitSetup { from: address("anonymous@exit.example"), from_name: "Nobody".into() };
+        let exit = ExitSetup {
+            from: address("anonymous@exit.example"),
+            from_name: "Nobody".into(),
+            comment: String::new(),
+            limits: Limits::default(),
+            gateways: vec![],
+        };
         let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
-            driver.input(Event::Settings { settings: Settings { max_spool: 1 << 20, exit }, envelope_from });
+            let settings = Settings { max_spool: 1 << 20, exit, block: block() };
+            driver.input(Event::Settings { settings, envelope_from });
             let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
             driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into() });
             handed_out.try_recv().unwrap().envelope_from

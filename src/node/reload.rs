@@ -9,9 +9,9 @@ use super::start::{envelope_from, exit_setup, us};
 use crate::config::Config;
 use crate::directory::Document;
 use crate::engine::Settings;
-use crate::sys::clock;
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::log::{self, Program, log};
+use crate::sys::{block_file, clock};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -37,8 +37,13 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
             Ok(config) => config,
             Err(at) => return log(Program::Node, log::Event::ConfigRejected { at: &at }),
         };
+        let block = block_file::read(&config.block, &self.known.borrow().link_secret);
+        let Ok(block) = block.map(Arc::new) else {
+            let at = config.block.display().to_string();
+            return log(Program::Node, log::Event::ConfigRejected { at: &at });
+        };
         self.road.tor.move_to(config.socks.clone());
-        let settings = Settings { max_spool: config.spool.max, exit: exit_setup(&config) };
+        let settings = Settings { max_spool: config.spool.max, exit: exit_setup(&config), block };
         let settings = Event::Settings { settings, envelope_from: envelope_from(&config) };
         // Fails when the engine has ended; whoever waits for that will tell.
         let _ = self.events.send(settings).await;

@@ -7,12 +7,13 @@ use super::socks::Tor;
 use super::trouble::Trouble;
 use crate::config::Config;
 use crate::directory::{Document, Params};
-use crate::engine::{Engine, ExitSetup, Setup};
+use crate::engine::{Engine, ExitSetup, Limits, Setup};
 use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::sys::clock;
 use crate::sys::key_file::NodeKey;
+use crate::sys::{block_file, clock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names the key that is derived for it (BLAKE3, `derive_key`).
@@ -38,6 +39,8 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let spool = &config.spool.path;
     let store = Store::open(spool).map_err(|error| Trouble::store(spool, &error))?;
     let key = NodeKey::read(&config.node.key).map_err(|error| Trouble::key(&config.node.key, &error))?;
+    let block = block_file::read(&config.block, &key.link);
+    let block = block.map_err(|error| Trouble::block_list(&config.block, &error))?;
     let me = key.identity.node_id();
     let ours = Ours { id: me, link_key: key.link_public() };
     let refused = |not: NotTaken| not.trouble(config, &me);
@@ -54,6 +57,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         max_size: max_mail,
         max_spool: config.spool.max,
         exit: exit_setup(config),
+        block: Arc::new(block),
         dedup_key: Secret::filled(|bytes| *bytes = blake3::derive_key(DEDUP_CONTEXT, key.link.expose())),
     };
     let before = document::before(config, &document, clock::now());
@@ -92,10 +96,16 @@ pub(super) fn us(document: &Document, before: Option<&Document>, ours: &Ours, li
     }
 }
 
-/// How an exit signs what it hands out.
+/// How an exit writes to the world.
 pub(super) fn exit_setup(config: &Config) -> Option<ExitSetup> {
     let exit = config.exit.as_ref()?;
-    Some(ExitSetup { from: exit.from.address.clone(), from_name: exit.from.name.clone() })
+    Some(ExitSetup {
+        from: exit.from.address.clone(),
+        from_name: exit.from.name.clone(),
+        comment: exit.comment.clone(),
+        limits: Limits { all: exit.rate, per_recipient: exit.per_recipient },
+        gateways: exit.news.clone(),
+    })
 }
 
 /// The envelope sender of what an exit hands out.

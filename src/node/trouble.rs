@@ -1,7 +1,9 @@
 //! Why a node doesn't start, or had to stop, in words for its operator.
 
 use super::local::BindError;
+use crate::mail::block::NotAList;
 use crate::store::StoreError;
+use crate::sys::block_file::BlockFileError;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::file::SecretError;
 use crate::sys::key_file::KeyFileError;
@@ -79,6 +81,21 @@ impl Trouble {
             }
             _ => trouble(ExitCode::Io, "the store failed")
                 .hint("look after the disk, then start the node; what it had acknowledged is kept"),
+        }
+    }
+
+    pub(super) fn block_list(path: &Path, error: &BlockFileError) -> Self {
+        let path = path.display();
+        let trouble =
+            Self::new(ExitCode::Config, "who is not to be written to can't be read").found(format!("{path}: {error}"));
+        match error {
+            BlockFileError::Io(_) => trouble.hint("let the user fog runs as read it"),
+            BlockFileError::NotAList(NotAList::OtherKey) => {
+                trouble.hint(format!("put the node key of that time back, or move {path} away and ask people again"))
+            }
+            BlockFileError::NotAList(NotAList::Malformed(_)) => {
+                trouble.hint(format!("take that line out of {path}; fog block writes the others"))
+            }
         }
     }
 

@@ -46,11 +46,15 @@ pub enum Reason {
     ChainExit,
     /// So many copies of so big a mail would not get away before exits give up on them.
     TooManyCopies,
+    /// The recipient has asked the operator of this node not to be written to.
+    Blocked,
+    /// A posting that says no newsgroup, or more than exits post to.
+    BadNewsgroups,
 }
 
 impl Reason {
     /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::BadAddress,
         Self::NotFog,
         Self::NoExit,
@@ -71,6 +75,8 @@ impl Reason {
         Self::ChainImpossible,
         Self::ChainExit,
         Self::TooManyCopies,
+        Self::Blocked,
+        Self::BadNewsgroups,
     ];
 
     /// Whether trying the same mail again can't help.
@@ -93,9 +99,9 @@ impl Reason {
         match self {
             Self::BadAddress => "5.1.3",
             Self::NotFog => "5.1.2",
-            Self::NoExit | Self::ChainExit => "5.7.1",
+            Self::NoExit | Self::ChainExit | Self::Blocked => "5.7.1",
             Self::MailTooBig | Self::TooManyCopies => "5.3.4",
-            Self::NotAMail | Self::TooComplex | Self::Unreadable | Self::BareControl => "5.6.0",
+            Self::NotAMail | Self::TooComplex | Self::Unreadable | Self::BareControl | Self::BadNewsgroups => "5.6.0",
             Self::BeenThrough => "5.4.6",
             Self::SpoolFull => "4.3.1",
             Self::ShuttingDown => "4.3.2",
@@ -131,6 +137,8 @@ impl Reason {
             Self::ChainImpossible => "no path of the network can go along the chain",
             Self::ChainExit => "the exit at the end of the chain does not take this mail",
             Self::TooManyCopies => "so many copies of so big a mail would take too long to leave",
+            Self::Blocked => "the recipient has asked not to be written to from here",
+            Self::BadNewsgroups => "the posting names no newsgroup, or more than five",
         }
     }
 
@@ -167,6 +175,8 @@ impl Reason {
             }
             Self::ChainExit => "`fog directory show` lists what each exit takes; with * at the end one is chosen.",
             Self::TooManyCopies => "Send fewer copies, or a smaller mail.",
+            Self::Blocked => "Nobody can be written to against their wish; fog block list shows how many asked for it.",
+            Self::BadNewsgroups => "Write to GROUP@news.fog, or name one to five groups in a Newsgroups: line.",
         }
     }
 
@@ -193,6 +203,8 @@ impl Reason {
             Self::ChainImpossible => 18,
             Self::ChainExit => 19,
             Self::TooManyCopies => 20,
+            Self::Blocked => 21,
+            Self::BadNewsgroups => 22,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The operating system: clock, randomness, files, exit codes, the log.
 
+pub mod block_file;
 pub mod clock;
 pub mod directory_fault;
 pub mod exit_code;

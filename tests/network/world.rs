@@ -10,9 +10,10 @@ use fog::directory::{
     Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
     Signed, Trust,
 };
-use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Output, PacketId, Setup, Token};
+use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Limits, Output, PacketId, Setup, Token};
 use fog::id::{Epoch, NodeId};
 use fog::mail::Address;
+use fog::mail::block::BlockList;
 use fog::secret::Secret;
 use fog::sphinx::Packet;
 use fog::sphinx::xwing::MixKey;
@@ -23,6 +24,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What goes wrong, and how often.
@@ -471,7 +473,7 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         contact: None,
         version: "0".into(),
         mix: true,
-        exit: is_exit.then_some(ExitPolicy { domains, max_size: params.max_size }),
+        exit: is_exit.then_some(ExitPolicy { domains, max_size: params.max_size, news: n == 3 }),
         mix_keys,
     };
     let setup = move || Setup {
@@ -483,7 +485,11 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         exit: is_exit.then(|| ExitSetup {
             from: Address::parse("anonymous@exit.example").unwrap(),
             from_name: "Anonymous".into(),
+            comment: String::new(),
+            limits: Limits::default(),
+            gateways: vec![],
         }),
+        block: Arc::new(BlockList::new(&Secret::filled(|key| *key = dedup))),
         dedup_key: Secret::filled(|key| *key = dedup),
     };
     let rng = StdRng::seed_from_u64(rng.next_u64());
