@@ -8,7 +8,7 @@ use fog::directory::{Authority, Candidate, Contents, IdentityKey, Params, Signed
 use fog::id::Epoch;
 use fog::mail::address::Address;
 use fog::secret::Secret;
-use fog::submit::{Outcome, Reply, Request, Source, Wish};
+use fog::submit::{Outcome, Reason, Reply, Request, Source, Wish};
 use fog::sys::clock;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -204,6 +204,34 @@ fn a_changed_configuration_is_taken_and_a_wrong_one_is_not() {
     network.hang_up(node);
     network.says(0, &format!("config-rejected: at={}", config.display()), 1);
     assert_eq!(status(&network.home(0))["name"], "entry", "it lives on");
+}
+
+#[test]
+fn who_asks_not_to_be_written_to_is_not_after_the_next_reload() {
+    let mut network = Network::new();
+    network.configure(0, "");
+    network.give(0, &network.document(network.epoch, &[0, 1, 2], "us"));
+    let node = network.start(0);
+    let config = network.home(0).join("fog.toml");
+    let mut block = Command::new(env!("CARGO_BIN_EXE_fog"));
+    block.arg("-c").arg(&config).args(["-q", "block", "add"]).stdin(Stdio::piped());
+    let mut block = block.spawn().unwrap();
+    block.stdin.take().unwrap().write_all(b"alice@example.com\n").unwrap();
+    assert!(block.wait().unwrap().success());
+    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(_)), "the node goes by what it has read");
+    network.hang_up(node);
+    network.says(0, "reload", 1);
+    let begin = Instant::now();
+    while hand_in(&network.home(0)) != Outcome::Permanent(Reason::Blocked) {
+        assert!(begin.elapsed() < PATIENCE, "the list is not taken");
+    }
+
+    // A list that can't be read is not gone by; the one before is.
+    let list = network.home(0).join("block");
+    fs::write(&list, "alice@example.com\n").unwrap();
+    network.hang_up(node);
+    network.says(0, &format!("config-rejected: at={}", list.display()), 1);
+    assert_eq!(hand_in(&network.home(0)), Outcome::Permanent(Reason::Blocked));
 }
 
 #[test]
