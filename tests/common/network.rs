@@ -113,7 +113,7 @@ impl Network {
             }
             output(&mut init);
             if index + 1 == count {
-                self.lift_limits(index);
+                self.set_manners(index);
             }
             let descriptor = self.dir.join(format!("n{}.descriptor", index + 1));
             fs::write(&descriptor, output(&mut self.at(index, &["node-info"]))).unwrap();
@@ -129,11 +129,13 @@ impl Network {
         }
     }
 
-    /// Lets an exit hand out in a minute what it would in days.
-    fn lift_limits(&self, index: usize) {
+    /// Lets an exit hand out in a minute what it would in days, and post to newsgroups.
+    fn set_manners(&self, index: usize) {
         let dir = self.home(index).join("conf.d");
         fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("limits.toml"), "[exit]\nper-recipient = \"none\"\nrate = \"none\"\n").unwrap();
+        let gateways = "[\"mail2news@away.example\", \"m2n-{date}-{groups}@taking.example\"]";
+        let manners = format!("[exit]\nper-recipient = \"none\"\nrate = \"none\"\nnews = {gateways}\n");
+        fs::write(dir.join("manners.toml"), manners).unwrap();
         if let Some(user) = self.other_user() {
             std::os::unix::fs::chown(&dir, Some(user), Some(user)).unwrap();
         }

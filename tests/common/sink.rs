@@ -1,4 +1,6 @@
-//! An MTA that takes every mail and remembers when, by the number in its subject `mark N`.
+//! An MTA that takes mail and remembers it.
+
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -7,41 +9,66 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-type Arrivals = Arc<Mutex<BTreeMap<usize, Vec<Instant>>>>;
+/// A mail that was taken.
+#[derive(Clone)]
+pub(crate) struct Taken {
+    /// The envelope's recipient.
+    pub(crate) to: String,
+    /// As it came, without the dots that SMTP doubles.
+    pub(crate) text: String,
+    pub(crate) at: Instant,
+}
+
+type Mails = Arc<Mutex<Vec<Taken>>>;
 
 /// Listens until the test ends.
 pub(crate) struct Sink {
     address: SocketAddr,
-    arrivals: Arrivals,
+    mails: Mails,
 }
 
 impl Sink {
     pub(crate) fn start() -> Self {
+        Self::refusing("")
+    }
+
+    /// One that refuses a recipient for good.
+    pub(crate) fn refusing(recipient: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, arrivals) = (listener.local_addr().unwrap(), Arrivals::default());
-        let noted = Arc::clone(&arrivals);
+        let (address, mails) = (listener.local_addr().unwrap(), Mails::default());
+        let noted = Arc::clone(&mails);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let noted = Arc::clone(&noted);
                 // A client that goes in the middle is what is tested.
-                thread::spawn(move || stream.and_then(|stream| talk(stream, &noted)));
+                thread::spawn(move || stream.and_then(|stream| talk(stream, &noted, recipient)));
             }
         });
-        Self { address, arrivals }
+        Self { address, mails }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// When each mark arrived, each time that it did.
+    pub(crate) fn mails(&self) -> Vec<Taken> {
+        self.mails.lock().unwrap().clone()
+    }
+
+    /// When each mail arrived, each time that it did, by the number in its subject `mark N`.
     pub(crate) fn arrived(&self) -> BTreeMap<usize, Vec<Instant>> {
-        self.arrivals.lock().unwrap().clone()
+        let mut arrived: BTreeMap<usize, Vec<Instant>> = BTreeMap::new();
+        for mail in self.mails.lock().unwrap().iter() {
+            let mark = mail.text.lines().find_map(|line| line.strip_prefix("Subject: mark ")?.parse().ok());
+            arrived.entry(mark.expect("a mark in every mail")).or_default().push(mail.at);
+        }
+        arrived
     }
 }
 
-fn talk(mut stream: TcpStream, arrivals: &Arrivals) -> std::io::Result<()> {
+fn talk(mut stream: TcpStream, mails: &Mails, refused: &str) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?);
+    let mut to = String::new();
     stream.write_all(b"220 sink ESMTP\r\n")?;
     loop {
         let mut line = String::new();
@@ -49,30 +76,34 @@ fn talk(mut stream: TcpStream, arrivals: &Arrivals) -> std::io::Result<()> {
             return Ok(());
         }
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+        if verb == "RCPT" {
+            to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+        }
         if verb == "DATA" {
             stream.write_all(b"354 go on\r\n")?;
-            let mark = data(&mut lines)?;
+            let text = data(&mut lines)?;
             // From here on the mail is the MTA's, whether the client hears it or not.
-            arrivals.lock().unwrap().entry(mark).or_default().push(Instant::now());
+            mails.lock().unwrap().push(Taken { to: to.clone(), text, at: Instant::now() });
         }
-        let answer: &[u8] =
-            if verb == "EHLO" { b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n" } else { b"250 2.0.0 yes\r\n" };
+        let answer: &[u8] = match verb.as_str() {
+            "EHLO" => b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+            "RCPT" if to == refused => b"550 5.1.1 not here\r\n",
+            _ => b"250 2.0.0 yes\r\n",
+        };
         stream.write_all(answer)?;
     }
 }
 
-fn data(lines: &mut impl BufRead) -> std::io::Result<usize> {
-    let mut mark = None;
+fn data(lines: &mut impl BufRead) -> std::io::Result<String> {
+    let mut text = String::new();
     loop {
         let mut line = Vec::new();
         if lines.read_until(b'\n', &mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         if line == b".\r\n" {
-            return Ok(mark.expect("a mark in every mail"));
+            return Ok(text);
         }
-        if let Some(number) = line.strip_prefix(b"Subject: mark ") {
-            mark = str::from_utf8(number.trim_ascii_end()).ok().and_then(|number| number.parse().ok());
-        }
+        text.push_str(&String::from_utf8_lossy(line.strip_prefix(b".").unwrap_or(&line)));
     }
 }
