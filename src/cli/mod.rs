@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 pub mod block;
+pub mod check;
 pub mod demo;
 pub mod directory;
 pub mod error;
@@ -40,6 +41,8 @@ enum Verb {
     Demo(demo::Args),
     /// Write the configuration and the keys; never overwrites
     Init(init::Args),
+    /// Find what is wrong with this set-up; writes nothing
+    Check(check::Args),
     /// Hand over a mail (sendmail-like; also the MTA's pipe)
     Send(send::Args),
     /// This node's signed descriptor, to give to the directory
@@ -57,7 +60,7 @@ enum Verb {
 /// The verbs in groups, as `fog --help` shows them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
-    ("Set up", &["init"]),
+    ("Set up", &["init", "check"]),
     ("Use", &["send"]),
     ("Operate", &["node-info", "directory", "block"]),
     ("Services", &["node", "exit"]),
@@ -107,6 +110,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Send(args)) => send::run(args, &cli.global),
         Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),
         Some(Verb::Directory(args)) => directory::run(args, &cli.global),
+        Some(Verb::Check(args)) => check::run(args, &cli.global),
         Some(Verb::Block(args)) => block::run(args, &cli.global),
         Some(Verb::Exit(args)) => exit::run(args, &cli.global),
     };

@@ -1,0 +1,132 @@
+//! `fog check`: finds what is wrong with a set-up, and changes nothing.
+
+mod exit;
+mod files;
+mod finding;
+mod host;
+mod network;
+mod postfix;
+mod tor;
+mod whom;
+
+use super::error::CliError;
+use super::global::Global;
+use crate::config::Config;
+use crate::directory::Document;
+use crate::sys::clock;
+use crate::sys::exit_code::ExitCode;
+use finding::{Finding, State};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use whom::Whom;
+
+/// Who runs the node where the package has set it up.
+const SERVICE_USER: &str = "fog";
+
+/// `fog check`: looks at configuration, keys, directory, Tor and the MTA.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Whom the node runs as [default: fog, if there is such a user]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Where Postfix has its configuration
+    #[arg(long, value_name = "DIR", default_value = "/etc/postfix")]
+    postfix: PathBuf,
+}
+
+/// Looks, and tells.
+///
+/// # Errors
+/// `Config` if something is wrong, or the configuration itself can't be read.
+pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let config = global.load()?;
+    let whom = service_user(args.user.as_deref())?;
+    let findings = look(&config, global, &whom, args);
+    if global.json {
+        let told = findings.iter().filter(|finding| !global.quiet || finding.state > State::Good);
+        let lines: String = told.map(|finding| format!("{}\n", finding.to_json())).collect();
+        super::print(lines.as_bytes())?;
+    } else {
+        super::print(finding::words(&findings, global.quiet).as_bytes())?;
+    }
+    let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
+    if wrong == 0 {
+        return Ok(());
+    }
+    let what = if wrong == 1 { "1 thing is wrong".to_owned() } else { format!("{wrong} things are wrong") };
+    Err(CliError::new(ExitCode::Config, what))
+}
+
+fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Finding> {
+    let now = clock::now();
+    let (key, told) = files::key(config);
+    let mut findings = vec![files::configuration(&global.config, whom), told, files::spool(config, whom)];
+    let mounts = text("/proc/self/mountinfo");
+    if let Ok(spool) = fs::canonicalize(&config.spool.path) {
+        findings.push(host::overwriting(&mounts, &spool));
+    }
+    findings.extend([host::clock(time_service().as_deref()), host::swap(&text("/proc/swaps"))]);
+    findings.extend([host::core(&text("/proc/sys/kernel/core_pattern")), tor::socks(config, whom)]);
+    let (document, told) = network::document(config, now);
+    findings.push(told);
+    if let (Some(document), Some(key)) = (&document, &key) {
+        findings.push(network::membership(document, key, config, now));
+        findings.push(network::paths(document, key));
+    }
+    if let Some(key) = &key {
+        findings.push(files::block_list(config, &key.link, whom));
+    }
+    findings.extend(config.exit.iter().flat_map(exit::target));
+    findings.extend(mta(config, document.as_ref(), &args.postfix));
+    findings
+}
+
+fn mta(config: &Config, document: Option<&Document>, dir: &Path) -> Vec<Finding> {
+    if !dir.join("main.cf").exists() {
+        return vec![
+            Finding::careful("postfix", format!("{} has no Postfix", dir.display()))
+                .hint("fog-mta(7) tells how mail gets into fog without one; or say where: fog check --postfix DIR"),
+        ];
+    }
+    let ours = config.entry.max_size;
+    let network = document.map(|document| document.params().max_size);
+    let fog = postfix::Fog { suffix: &config.entry.suffix, max_size: ours.into_iter().chain(network).min() };
+    match postfix::Postfix::ask(dir, fog.suffix) {
+        Ok(found) => postfix::findings(&found, &fog),
+        Err(error) => vec![
+            Finding::wrong("postfix", format!("it doesn't say how it is configured: {error}"))
+                .hint("run this as root, with postconf in PATH"),
+        ],
+    }
+}
+
+/// Whom to judge as: who was named, the package's user, or whoever runs this.
+fn service_user(named: Option<&str>) -> Result<Whom, CliError> {
+    let (passwd, group) = (text("/etc/passwd"), text("/etc/group"));
+    if let Some(name) = named {
+        return Whom::find(name, &passwd, &group)
+            .ok_or_else(|| CliError::new(ExitCode::Usage, format!("there is no user {name}")).try_("getent passwd"));
+    }
+    if let Some(whom) = Whom::find(SERVICE_USER, &passwd, &group) {
+        return Ok(whom);
+    }
+    let us = fs::metadata("/proc/self").map_err(|error| {
+        CliError::new(ExitCode::Io, "nobody can say who runs this").found(format!("/proc/self: {error}"))
+    })?;
+    Ok(Whom::runs(us.uid(), us.gid()))
+}
+
+/// Whether the clock is set by somebody, as systemd has it.
+fn time_service() -> Option<String> {
+    let mut ask = Command::new("timedatectl");
+    ask.args(["show", "-p", "NTPSynchronized", "--value"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let answer = ask.output().ok().filter(|answer| answer.status.success())?;
+    String::from_utf8(answer.stdout).ok()
+}
+
+/// What isn't there says nothing.
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

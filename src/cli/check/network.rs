@@ -1,0 +1,99 @@
+//! The directory document: whether this node is in it, for how long it holds, and whether mail can go by it.
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::directory::{Descriptor, Document};
+use crate::mail::address::Address;
+use crate::mix::chain::Chain;
+use crate::mix::route;
+use crate::sys::file;
+use crate::sys::key_file::NodeKey;
+use crate::time::Time;
+use std::time::Duration;
+
+const MAX_DOCUMENT: u64 = 32 << 20;
+
+/// What there is to say of the document, and the document, if it is one to go by.
+pub(super) fn document(config: &Config, now: Time) -> (Option<Document>, Finding) {
+    let path = config.spool.document();
+    let shown = path.display();
+    let text = match file::read_text(&path, MAX_DOCUMENT) {
+        Ok(text) => text,
+        Err(error) => {
+            let hint = "fog init --join DOCUMENT, or fog directory sign if this network is yours";
+            return (None, Finding::wrong("directory", format!("{shown}: {error}")).hint(hint));
+        }
+    };
+    match Document::reopen(&text, &config.trust, now) {
+        Ok(document) => {
+            let finding = validity(&document, now);
+            (Some(document), finding)
+        }
+        Err(rejected) => {
+            let hint = "take the network's document of today: fog directory verify --keep FILE";
+            (None, Finding::wrong("directory", format!("{shown}: {rejected}")).hint(hint))
+        }
+    }
+}
+
+fn validity(document: &Document, now: Time) -> Finding {
+    let (until, epoch) = (document.valid_until(), document.params().epoch);
+    let left = until.since(now);
+    let told = super::super::words::span_words(left);
+    let signed = format!("signed by {} of {}", document.signers().count(), document.contents().authorities.len());
+    if left.is_zero() {
+        return Finding::wrong("directory", "the document has expired: nothing is sent until there is another")
+            .hint("ask the authorities for the document of today");
+    }
+    if left < epoch {
+        return Finding::careful("directory", format!("the document is good for {told} only, {signed}"))
+            .hint("ask the authorities for the next one");
+    }
+    Finding::good("directory", format!("good for {told}, {signed}"))
+}
+
+/// Whether others know this node as it is.
+pub(super) fn membership(document: &Document, key: &NodeKey, config: &Config, now: Time) -> Finding {
+    let renew = "give what fog node-info prints to the authorities of the network";
+    let Some(node) = document.node(&key.identity.node_id()) else {
+        return Finding::wrong("directory", "this node is not in the document: nobody takes packets from it")
+            .hint(renew);
+    };
+    if node.link_key != key.link_public() {
+        return Finding::wrong("directory", "the document has another link key of this node").hint(renew);
+    }
+    if node.address != config.node.onion {
+        let says = format!("the document says {}, node.onion says {}", node.address, config.node.onion);
+        return Finding::wrong("directory", says).hint(renew);
+    }
+    if node.exit.is_some() != config.exit.is_some() || node.mix != config.node.roles.mix {
+        return Finding::wrong("directory", "the document gives this node other roles than node.roles").hint(renew);
+    }
+    keys_left(node, document.params().epoch, now).unwrap_or_else(|| {
+        Finding::good("directory", format!("this node is in it as {}, with keys for days", node.name))
+    })
+}
+
+/// A node whose published keys run out is no hop any more.
+fn keys_left(node: &Descriptor, epoch: Duration, now: Time) -> Option<Finding> {
+    let ahead = node.mix_keys.keys().filter(|key| **key > now.epoch(epoch)).count();
+    let renew = "publish new ones: fog node-info";
+    match ahead {
+        0 => Some(Finding::wrong("keys", "the last published key of this node is in use or over").hint(renew)),
+        1 | 2 => Some(Finding::careful("keys", format!("published keys of {ahead} more epochs are left")).hint(renew)),
+        _ => None,
+    }
+}
+
+/// Whether a mail can go out by the document at all, from here.
+pub(super) fn paths(document: &Document, key: &NodeKey) -> Finding {
+    let me = key.identity.node_id();
+    let somebody = Address::parse("somebody@example.com").expect("a constant that is an address");
+    let exits = route::exits_for(document, &somebody, 1);
+    let (nodes, hops) = (document.nodes().count(), document.params().hops);
+    if route::is_possible(document, &me, &exits, &Chain::from_hops(Vec::new())) {
+        return Finding::good("network", format!("{nodes} nodes, {} exits that write to anybody", exits.len()));
+    }
+    let says = format!("{nodes} nodes are not enough for a path of {hops} hops: mail waits");
+    Finding::wrong("network", says).hint("it takes as many others of different families as hops, an exit among them")
+}

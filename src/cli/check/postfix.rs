@@ -1,0 +1,409 @@
+//! Postfix as it is configured: whether mail for the network gets into fog, by no other way, and without a trace that
+//! need not be.
+//!
+//! What is asked of the real Postfix is in [`Postfix::ask`]; what it means is decided by [`findings`] alone.
+
+use super::finding::Finding;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What Postfix says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Postfix {
+    /// Every parameter of main.cf, expanded.
+    main: BTreeMap<String, String>,
+    /// The services of master.cf: `smtp/inet` and its fields behind the name and type.
+    master: BTreeMap<String, Vec<String>>,
+    /// What the transport maps give for an address of the network.
+    route: Option<String>,
+}
+
+impl Postfix {
+    /// Asks the Postfix whose configuration lies in `dir`.
+    pub(super) fn ask(dir: &Path, suffix: &str) -> io::Result<Self> {
+        let main = run(Command::new("postconf").arg("-c").arg(dir).arg("-x"))?;
+        let master = run(Command::new("postconf").arg("-c").arg(dir).arg("-M"))?;
+        let mut postfix = Self::parse(&main, &master);
+        postfix.route = postfix.resolve(dir, suffix)?;
+        Ok(postfix)
+    }
+
+    fn parse(main: &str, master: &str) -> Self {
+        let main = main.lines().filter_map(|line| line.split_once(" ="));
+        let main = main.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        let service = |line: &str| {
+            let fields: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let [name, kind, rest @ ..] = fields.as_slice() else { return None };
+            Some((format!("{name}/{kind}"), rest.to_vec()))
+        };
+        Self { main, master: master.lines().filter_map(service).collect(), route: None }
+    }
+
+    /// As transport(5) looks: the address, its domain, and what the domain lies in; the first table that knows.
+    fn resolve(&self, dir: &Path, suffix: &str) -> io::Result<Option<String>> {
+        let keys = [
+            format!("somebody@example.com.{suffix}"),
+            format!("example.com.{suffix}"),
+            format!(".com.{suffix}"),
+            format!(".{suffix}"),
+        ];
+        for table in tables(self.value("transport_maps")) {
+            for key in &keys {
+                let mut query = Command::new("postmap");
+                query.arg("-c").arg(dir).args(["-q", key, &table]);
+                let answer = query.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+                let answer = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+                if !answer.is_empty() {
+                    return Ok(Some(answer));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.main.get(name).map_or("", String::as_str)
+    }
+
+    fn list(&self, name: &str) -> Vec<&str> {
+        self.value(name).split([',', ' ', '\t']).filter(|word| !word.is_empty()).collect()
+    }
+}
+
+/// What the rest of this machine's fog is, as far as Postfix must fit it.
+#[derive(Clone, Debug)]
+pub(super) struct Fog<'a> {
+    /// `fog`.
+    pub(super) suffix: &'a str,
+    /// The largest mail that the network takes, if that is known.
+    pub(super) max_size: Option<u64>,
+}
+
+/// What there is to say of it.
+pub(super) fn findings(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
+    let all = [
+        route(postfix, fog),
+        pipe(postfix),
+        open_relay(postfix, fog),
+        restrictions(postfix),
+        copies(postfix),
+        milter(postfix),
+        size(postfix, fog),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn wrong(says: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding::wrong("postfix", says).hint(hint)
+}
+
+fn route(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
+    let suffix = fog.suffix;
+    vec![match postfix.route.as_deref() {
+        Some("fog:") => Finding::good("postfix", format!("mail to .{suffix} goes to fog")),
+        Some(other) => wrong(
+            format!("mail to .{suffix} goes to `{other}`, not to fog"),
+            "put fog's line in front of the others in transport_maps: fog setup postfix",
+        ),
+        None => wrong(
+            format!("mail to .{suffix} is not for fog: Postfix asks the DNS for its domain and bounces it"),
+            "fog setup postfix --apply",
+        ),
+    }]
+}
+
+fn pipe(postfix: &Postfix) -> Vec<Finding> {
+    let Some(service) = postfix.master.get("fog/unix") else {
+        return vec![wrong("master.cf has no service fog", "fog setup postfix --apply")];
+    };
+    let mut found = Vec::new();
+    let words: Vec<&str> = service.iter().skip(5).map(String::as_str).collect();
+    let setting = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let flags = setting("flags").unwrap_or_default();
+    if words.first() != Some(&"pipe") || !words.windows(2).any(|pair| pair == ["send", "--mta"]) {
+        found.push(wrong("the service fog does not run `fog send --mta`", "fog setup postfix --apply"));
+    } else if !['D', 'O', 'R'].iter().all(|flag| flags.contains(*flag)) {
+        let says = format!("the service fog has flags={flags}: the recipient would not reach fog");
+        found.push(wrong(says, "it takes flags=DORq: fog setup postfix --apply"));
+    }
+    let argv = words.iter().skip_while(|word| !word.starts_with("argv=")).copied().collect::<Vec<_>>().join(" ");
+    if argv.contains("${recipient}") || argv.contains("${sender}") || argv.contains("${user}") {
+        let says = "the service fog shows addresses in its arguments, which everybody on the machine can read";
+        found.push(wrong(says, "take ${recipient} and ${sender} out: fog setup postfix --apply"));
+    }
+    if setting("user").is_none_or(|user| user.split(':').next() == Some("root")) {
+        found.push(wrong("the service fog runs as root", "user=fog-mta: fog setup postfix --apply"));
+    }
+    if postfix.value("fog_destination_recipient_limit") != "1" {
+        found.push(wrong(
+            "fog_destination_recipient_limit is not 1: several recipients would come as one",
+            "postconf -e fog_destination_recipient_limit=1",
+        ));
+    }
+    if found.is_empty() {
+        found.push(Finding::good("postfix", "the service fog hands mail over one recipient at a time"));
+    }
+    found
+}
+
+/// Domains that Postfix takes mail for from anybody.
+fn open_relay(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
+    let dotted = format!(".{}", fog.suffix);
+    let ours = |word: &&str| **word == *fog.suffix || **word == dotted || word.ends_with(&dotted);
+    let names = ["relay_domains", "mydestination", "virtual_alias_domains", "virtual_mailbox_domains"];
+    let open = names.into_iter().filter(|name| postfix.list(name).iter().any(ours));
+    open.map(|name| {
+        wrong(
+            format!("{name} has {dotted}: strangers may send through fog"),
+            format!("take it out of {name}; transport_maps alone is enough"),
+        )
+    })
+    .collect()
+}
+
+/// The lists that are gone through for each recipient, and what must not stand in front of the machine's own users.
+fn restrictions(postfix: &Postfix) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for name in ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"] {
+        let list = postfix.list(name);
+        let at = |word: &str| list.iter().position(|entry| *entry == word);
+        let Some(asks) = at("reject_unknown_recipient_domain") else { continue };
+        let let_in = at("permit_mynetworks").into_iter().chain(at("permit_sasl_authenticated")).min();
+        if let_in.is_none_or(|let_in| asks < let_in) {
+            found.push(wrong(
+                format!("{name} asks the DNS for the recipient's domain before it lets the users in: .fog is refused, and told"),
+                format!("in {name} put permit_mynetworks, permit_sasl_authenticated before reject_unknown_recipient_domain"),
+            ));
+        }
+    }
+    found
+}
+
+/// Copies that are taken before fog is asked.
+fn copies(postfix: &Postfix) -> Vec<Finding> {
+    let names = ["always_bcc", "sender_bcc_maps", "recipient_bcc_maps"];
+    let taken = names.into_iter().filter(|name| !postfix.value(name).is_empty());
+    taken
+        .map(|name| {
+            wrong(
+                format!("{name} keeps a copy of every mail, with its recipient, in clear"),
+                format!("take {name} out, or tell the users that their mail is not anonymous here"),
+            )
+        })
+        .collect()
+}
+
+fn milter(postfix: &Postfix) -> Vec<Finding> {
+    let lists = ["smtpd_milters", "non_smtpd_milters"].map(|name| (name, postfix.value(name)));
+    let ours = |list: &str| list.contains("fog/milter.sock") || list.contains("fog-milter");
+    let missing: Vec<&str> = lists.iter().filter(|(_, list)| !ours(list)).map(|(name, _)| *name).collect();
+    let mut found = Vec::new();
+    if !missing.is_empty() {
+        let says = format!("{} without fog's milter: the log joins sender and recipient", missing.join(" and "));
+        found.push(Finding::careful("postfix", says).hint("fog setup postfix --apply"));
+    }
+    let with: Vec<&str> = lists.iter().filter(|(_, list)| ours(list)).map(|(_, list)| *list).collect();
+    let accepts = |list: &&str| {
+        let own = entry_of_fog(list).and_then(|entry| entry.split("default_action=").nth(1));
+        let action = own.map_or(postfix.value("milter_default_action"), |own| own.trim());
+        action.starts_with("accept") || action.starts_with("shutdown")
+    };
+    if with.iter().any(accepts) {
+        found.push(wrong(
+            "while the milter is down mail passes it by: milter_default_action lets it",
+            "postconf -e milter_default_action=tempfail, or default_action=tempfail for fog's alone",
+        ));
+    }
+    if with.iter().any(|list| is_beyond_chroot(postfix, list)) {
+        found.push(wrong(
+            "the milter's socket lies outside of the directory that smtpd is shut in: no mail is taken",
+            "unix:fog/milter.sock, below the queue directory: fog setup postfix --apply",
+        ));
+    }
+    if found.is_empty() {
+        found.push(Finding::good("postfix", "the milter keeps recipients out of the log"));
+    }
+    found
+}
+
+/// The entry of fog's milter, with its own settings if it stands in braces.
+fn entry_of_fog(list: &str) -> Option<&str> {
+    let at = list.find("fog/milter.sock").or_else(|| list.find("fog-milter"))?;
+    let (before, after) = list.split_at_checked(at)?;
+    match before.rfind('{') {
+        Some(open) if !before.get(open..)?.contains('}') => {
+            let end = after.find('}').map_or(list.len(), |end| at + end);
+            list.get(open..end)
+        }
+        _ => None,
+    }
+}
+
+/// Whether smtpd is chrooted and is to find the socket by a path that it can't see.
+fn is_beyond_chroot(postfix: &Postfix, list: &str) -> bool {
+    let chrooted = postfix.master.iter().any(|(name, fields)| {
+        let is_smtpd = fields.iter().any(|field| field == "smtpd");
+        let chroot = fields.get(2).map_or("", String::as_str);
+        // `-` is the default, which is no since Postfix 3.0.
+        is_smtpd && name.ends_with("/inet") && chroot == "y"
+    });
+    chrooted && list.split([' ', ',', '{', '}']).any(|word| word.starts_with("unix:/") && word.contains("fog"))
+}
+
+fn size(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
+    let limit: Option<u64> = postfix.value("message_size_limit").parse().ok();
+    let small = limit.zip(fog.max_size).filter(|(limit, network)| *limit != 0 && limit < network);
+    small
+        .map(|(limit, network)| {
+            let says = format!("message_size_limit is {limit}, the network takes mail of {network} bytes");
+            Finding::careful("postfix", says).hint(format!("postconf -e message_size_limit={network}"))
+        })
+        .into_iter()
+        .collect()
+}
+
+/// The tables of a list of maps; braces hold one together.
+fn tables(list: &str) -> Vec<String> {
+    let (mut tables, mut table, mut depth) = (Vec::new(), String::new(), 0_u32);
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && (c == ',' || c.is_whitespace()) {
+            tables.push(std::mem::take(&mut table));
+        } else {
+            table.push(c);
+        }
+    }
+    tables.push(table);
+    tables.retain(|table| !table.is_empty());
+    tables
+}
+
+fn run(command: &mut Command) -> io::Result<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("postconf ended with {}", output.status)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    const MASTER: &str = "smtp inet n - y - - smtpd\n\
+        fog unix - n n - 4 pipe flags=DORq null_sender= user=fog-mta argv=/usr/bin/fog send --mta --queue-id ${queue_id}\n";
+
+    /// As `fog setup postfix` leaves it, with these parameters changed.
+    fn postfix(changed: &[(&str, &str)]) -> Postfix {
+        let milter = "{ unix:fog/milter.sock, connect_timeout=5s, default_action=tempfail }";
+        let mut main: BTreeMap<&str, &str> = [
+            ("fog_destination_recipient_limit", "1"),
+            ("smtpd_milters", milter),
+            ("non_smtpd_milters", milter),
+            ("milter_default_action", "accept"),
+            ("message_size_limit", "10240000"),
+            ("mydestination", "host.example, localhost"),
+            ("smtpd_relay_restrictions", "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"),
+            ("smtpd_recipient_restrictions", "permit_mynetworks reject_unknown_recipient_domain"),
+        ]
+        .into();
+        main.extend(changed.iter().copied());
+        let main: Vec<_> = main.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        Postfix { route: Some("fog:".into()), ..Postfix::parse(&main.join("\n"), MASTER) }
+    }
+
+    fn bad(postfix: &Postfix) -> Vec<(State, String)> {
+        let fog = Fog { suffix: "fog", max_size: Some(2 << 20) };
+        let found = findings(postfix, &fog).into_iter().filter(|finding| finding.state > State::Good);
+        found.map(|finding| (finding.state, finding.says)).collect()
+    }
+
+    fn one(changed: &[(&str, &str)]) -> (State, String) {
+        let [found]: [_; 1] =
+            bad(&postfix(changed)).try_into().unwrap_or_else(|found| panic!("{changed:?}: {found:?}"));
+        found
+    }
+
+    #[test]
+    fn what_setup_leaves_is_good() {
+        assert_eq!(bad(&postfix(&[])), []);
+    }
+
+    #[test]
+    fn each_thing_that_is_amiss_has_its_sentence() {
+        for (name, value, state, says) in [
+            ("fog_destination_recipient_limit", "50", State::Wrong, "several recipients would come as one"),
+            ("relay_domains", "$mydestination .fog", State::Wrong, "strangers may send through fog"),
+            ("virtual_alias_domains", "a.example, x.fog", State::Wrong, "strangers may send through fog"),
+            ("always_bcc", "archive@host.example", State::Wrong, "always_bcc keeps a copy"),
+            ("recipient_bcc_maps", "hash:/x", State::Wrong, "recipient_bcc_maps keeps a copy"),
+            (
+                "smtpd_recipient_restrictions",
+                "reject_unknown_recipient_domain, permit_mynetworks",
+                State::Wrong,
+                "asks the DNS",
+            ),
+            ("smtpd_relay_restrictions", "reject_unknown_recipient_domain", State::Wrong, "asks the DNS"),
+            ("smtpd_milters", "", State::Careful, "smtpd_milters without fog's milter"),
+            ("smtpd_milters", "inet:127.0.0.1:8891", State::Careful, "the log joins"),
+            ("smtpd_milters", "unix:fog/milter.sock", State::Wrong, "while the milter is down mail passes it by"),
+            (
+                "smtpd_milters",
+                "{ unix:/run/fog/milter.sock, default_action=tempfail }",
+                State::Wrong,
+                "outside of the directory",
+            ),
+            ("message_size_limit", "1000000", State::Careful, "message_size_limit is 1000000"),
+        ] {
+            let found = one(&[(name, value)]);
+            assert!(found.0 == state && found.1.contains(says), "{name} = {value}: {found:?}");
+        }
+        for (name, value) in
+            [("message_size_limit", "0"), ("relay_domains", "fog.example"), ("milter_default_action", "x")]
+        {
+            assert_eq!(bad(&postfix(&[(name, value)])), [], "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_not_fogs_is_told() {
+        for (route, says) in [(None, "asks the DNS"), (Some("smtp:[relay.example]"), "goes to `smtp:[relay.example]`")]
+        {
+            let found = bad(&Postfix { route: route.map(str::to_owned), ..postfix(&[]) });
+            assert!(found.len() == 1 && found[0].0 == State::Wrong && found[0].1.contains(says), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_loses_or_shows_recipients_is_told() {
+        for (from, to, says) in [
+            ("flags=DORq", "flags=Rq", "the recipient would not reach fog"),
+            ("send --mta", "send", "does not run `fog send --mta`"),
+            ("${queue_id}", "${queue_id} ${recipient}", "shows addresses in its arguments"),
+            ("user=fog-mta ", "", "runs as root"),
+            ("user=fog-mta", "user=root:root", "runs as root"),
+            ("fog unix", "gof unix", "master.cf has no service fog"),
+        ] {
+            let mut changed = postfix(&[]);
+            changed.master = Postfix::parse("", &MASTER.replace(from, to)).master;
+            let found = bad(&changed);
+            assert!(found.len() == 1 && found[0].0 == State::Wrong && found[0].1.contains(says), "{to}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn tables_in_braces_are_one() {
+        assert_eq!(
+            tables("hash:/etc/postfix/transport, inline:{ {.fog = fog:}, {fog.invalid = fog:} } regexp:/x"),
+            ["hash:/etc/postfix/transport", "inline:{ {.fog = fog:}, {fog.invalid = fog:} }", "regexp:/x"]
+        );
+        assert_eq!(tables(""), [""; 0]);
+    }
+}
