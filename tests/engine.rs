@@ -26,7 +26,7 @@ use rand::rngs::StdRng;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use world::{START, bare_network};
+use world::{START, bare_network, without};
 
 /// Nodes of one network, all up, without a world around them.
 struct Nodes {
@@ -375,6 +375,52 @@ fn packets_for_a_node_that_is_away_make_room_when_it_could_not_open_them_any_mor
     nodes.handle(MIX, too_late, Input::LinkUp(nodes.ids[HONEST]));
     assert_eq!((nodes.counts(MIX).handed_on, nodes.counts(MIX).dropped), (0, taken));
     assert!(nodes.hand_over(too_late, HONEST, MIX, garbage), "its share is full for good");
+}
+
+/// A mix that holds one packet for the exit, which is away.
+fn with_a_packet_for_the_exit() -> (Nodes, Time) {
+    let mut nodes = Nodes::new(|_| {});
+    let packet = nodes.lone_fragment(MIX, Some(EXIT), 0);
+    assert!(nodes.hand_over(START, HONEST, MIX, packet));
+    (nodes, START.plus(HELD))
+}
+
+#[test]
+fn what_waits_for_a_node_goes_by_the_document_before_and_is_dropped_when_that_is_gone_too() {
+    let all = Nodes::new(|_| {}).engines[MIX].document().unwrap().clone();
+    let exit = Nodes::new(|_| {}).ids[EXIT];
+    let gone = || without(&all, &[exit]);
+    let gone_again = || without(&all, &[exit, Nodes::new(|_| {}).ids[FLOODER]]);
+    for (documents, goes, what) in [
+        (vec![gone()], true, "in the document before"),
+        (vec![gone(), gone_again()], false, "in neither"),
+        (vec![gone(), all.clone()], true, "in it again"),
+        (vec![gone(), all.clone(), gone()], true, "has left again"),
+    ] {
+        let (mut nodes, later) = with_a_packet_for_the_exit();
+        for document in documents {
+            nodes.handle(MIX, later, Input::Document(Box::new(document)));
+        }
+        let sent = nodes.handle(MIX, later, Input::LinkUp(exit));
+        let went = sent.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == exit));
+        assert_eq!((went, nodes.counts(MIX).dropped), (goes, u64::from(!goes)), "{what}");
+    }
+}
+
+#[test]
+fn a_packet_for_a_node_that_has_just_left_the_document_is_taken_and_a_restart_keeps_it() {
+    let (mut nodes, later) = with_a_packet_for_the_exit();
+    let (all, exit) = (nodes.engines[MIX].document().unwrap().clone(), nodes.ids[EXIT]);
+    let second = nodes.lone_fragment(MIX, Some(EXIT), 1);
+    nodes.handle(MIX, later, Input::Document(Box::new(without(&all, &[exit]))));
+    assert!(nodes.hand_over(later, HONEST, MIX, second));
+    assert_eq!((nodes.counts(MIX).pooled, nodes.counts(MIX).dropped), (2, 0));
+
+    nodes.cut_power(MIX);
+    let engine = nodes.engines.remove(MIX).after(&all);
+    nodes.engines.insert(MIX, engine);
+    let sent = nodes.handle(MIX, later.plus(HELD), Input::LinkUp(exit));
+    assert_eq!(sent.iter().filter(|output| matches!(output, Output::Send { .. })).count(), 2, "{sent:?}");
 }
 
 #[test]

@@ -334,6 +334,25 @@ async fn who_was_in_the_document_before_is_let_in_and_who_was_in_the_one_before_
     assert!(call().await.is_err());
 }
 
+#[tokio::test]
+async fn a_node_that_has_left_the_document_is_dialled_by_the_one_before() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let all = us_at(A, &address);
+    let b = all.peers.get(&id(B)).unwrap().clone();
+    let nobody = || Us { peers: Peers::default(), ..us_at(A, &address) };
+    let (documents, known) = watch::channel(Arc::new(nobody()));
+    let (events, mut at_a) = mpsc::channel(64);
+    tasks.spawn(dial::keep(id(B), known, road(false), PACE, events));
+    documents.send_replace(Arc::new(Us { peers: Peers::default().after([b]), ..nobody() }));
+    let link = timeout(session::HANDSHAKE_LIMIT, link_up(&mut at_a)).await.unwrap();
+    send(&link, 1).await;
+    taken(&mut at_b, 1).await.send(Answer::DisposedOf).unwrap();
+    assert_eq!(acked(&mut at_a).await, 1);
+    documents.send_replace(Arc::new(nobody()));
+    assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+}
+
 /// Whoever has stolen a link key could keep the link that it opened for as long as it likes.
 #[tokio::test]
 async fn a_link_whose_key_no_document_has_any_more_is_cut_though_its_node_is_in_it() {

@@ -40,6 +40,7 @@ use keys::Keys;
 use quota::Quota;
 use rand_core::CryptoRng;
 use relay::Relay;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use witness::Book;
@@ -235,6 +236,8 @@ pub struct Engine {
     keys: Keys,
     setup: Setup,
     document: Option<Box<Document>>,
+    /// Who was in the document before: by that one it lets us in still, and what waits for it can go.
+    before: BTreeSet<NodeId>,
     counts: Counts,
     relay: Relay,
     entry: Entry,
@@ -251,6 +254,7 @@ struct Batch<'a, 's, R> {
     out: Vec<Output>,
     setup: &'a Setup,
     document: Option<&'a Document>,
+    before: &'a BTreeSet<NodeId>,
     counts: &'a mut Counts,
     book: &'a mut Book,
     quota: &'a mut Quota,
@@ -262,6 +266,11 @@ struct Batch<'a, 's, R> {
 }
 
 impl<R> Batch<'_, '_, R> {
+    /// Whether there can ever be a link to `node`: by the document, or by the one before, by which nodes let in still.
+    fn is_known(&self, node: &NodeId) -> bool {
+        self.before.contains(node) || self.document.is_some_and(|document| document.node(node).is_some())
+    }
+
     /// The epoch that `at` falls in.
     fn epoch_of(&self, at: Time) -> Epoch {
         at.epoch(self.epoch_length)
@@ -314,8 +323,15 @@ impl Engine {
             store,
             setup,
             document,
+            before: BTreeSet::new(),
             quota,
         })
+    }
+
+    /// This engine, when it went by `before` until the document it was opened with came.
+    #[must_use]
+    pub fn after(self, before: &Document) -> Self {
+        Self { before: nodes_of(before), ..self }
     }
 
     /// Applies `inputs` and everything that is due by `now`, in one transaction.
@@ -344,6 +360,7 @@ impl Engine {
             out: Vec::new(),
             setup: &self.setup,
             document: self.document.as_deref(),
+            before: &self.before,
             counts: &mut self.counts,
             book: &mut self.book,
             quota: &mut self.quota,
@@ -417,6 +434,7 @@ impl Engine {
             match input {
                 Input::Document(document) => {
                     self.book = Book::new(Some(&document));
+                    self.before = self.document.as_deref().map(nodes_of).unwrap_or_default();
                     self.document = Some(document);
                 }
                 Input::Settings(Settings { max_spool, exit, block }) => {
@@ -431,6 +449,10 @@ impl Engine {
         }
         rest
     }
+}
+
+fn nodes_of(document: &Document) -> BTreeSet<NodeId> {
+    document.nodes().map(|(id, _)| *id).collect()
 }
 
 fn apply<R: CryptoRng>(

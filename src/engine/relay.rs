@@ -235,13 +235,15 @@ impl Relay {
         Ok(())
     }
 
-    /// A next hop that no document names can't be reached, now or later.
+    /// A next hop that neither the document nor the one before names can't be reached, now or later.
     fn drop_unreachable<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
-        let Some(document) = batch.document else { return Ok(()) };
+        if batch.document.is_none() {
+            return Ok(());
+        }
         let gone: Vec<NodeId> = self
             .neighbours
             .iter()
-            .filter(|(id, neighbour)| !neighbour.ready.is_empty() && document.node(id).is_none())
+            .filter(|(id, neighbour)| !neighbour.ready.is_empty() && !batch.is_known(id))
             .map(|(id, _)| *id)
             .collect();
         for id in gone {
@@ -339,7 +341,7 @@ fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
 
 /// Whether there can ever be a link to it: a packet for nobody would lie here for good.
 fn may_be_next<R>(batch: &Batch<'_, '_, R>, next: &NodeId) -> bool {
-    *next != batch.setup.me && batch.document.is_some_and(|document| document.node(next).is_some())
+    *next != batch.setup.me && batch.is_known(next)
 }
 
 /// What is sealed beside a pooled body: the key to the body, then the next hop's header.

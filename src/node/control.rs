@@ -53,9 +53,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// What there is to say of `document`, which has so many `others`.
+    /// What there is to say of `document`, which this node is in.
     #[must_use]
-    pub fn new(document: &Document, others: usize) -> Self {
+    pub fn new(document: &Document) -> Self {
+        let others = document.nodes().count().saturating_sub(1);
         Self { epoch: document.epoch(), valid_until: document.valid_until(), others }
     }
 }

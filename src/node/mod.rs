@@ -95,7 +95,7 @@ async fn serve(
     let sockets = bind(config).await?;
     let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, document } = node;
     let (road, epoch) = (Arc::new(road), document.epoch());
-    let (shown, directory) = watch::channel(control::Directory::new(&document, us.peers.len()));
+    let (shown, directory) = watch::channel(control::Directory::new(&document));
     let (documents, known) = watch::channel(Arc::new(us));
     let (events, happened) = mpsc::channel(EVENTS);
     let watchers = Watchers { links_up: Arc::default(), witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0) };

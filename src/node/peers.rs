@@ -44,7 +44,7 @@ pub struct Us {
     /// By how much the other's clock may differ from ours. With more, packets would reach the other outside the
     /// validity of their keys, and be lost; before the handshake is done they are still ours and can wait.
     pub clock_tolerance: Duration,
-    /// Who is in the directory document, without ourselves.
+    /// Who is in the directory document or the one before, without ourselves.
     pub peers: Peers,
 }
 
@@ -63,7 +63,7 @@ impl Us {
     }
 }
 
-/// The nodes of the directory document, and the link keys by which nodes are let in.
+/// The nodes to which there may be links, and the link keys by which nodes are let in.
 #[derive(Debug, Default)]
 pub struct Peers {
     by_id: BTreeMap<NodeId, Peer>,
@@ -72,10 +72,12 @@ pub struct Peers {
 
 impl Peers {
     /// As they are, but who was let in by the document before is let in still: not all nodes take the new one at once.
+    /// One that has left takes what waits for it, by that document too, so there are still links to it.
     #[must_use]
     pub fn after(mut self, before: impl IntoIterator<Item = Peer>) -> Self {
-        for Peer { id, link_key, .. } in before {
-            self.by_key.entry(link_key).or_insert(id);
+        for peer in before {
+            self.by_key.entry(peer.link_key).or_insert(peer.id);
+            self.by_id.entry(peer.id).or_insert(peer);
         }
         self
     }
@@ -90,18 +92,6 @@ impl Peers {
     #[must_use]
     pub fn holder(&self, link_key: &[u8; 32]) -> Option<NodeId> {
         self.by_key.get(link_key).copied()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
     }
 }
 

@@ -85,7 +85,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret);
-        self.shown.send_replace(Directory::new(&self.document, us.peers.len()));
+        self.shown.send_replace(Directory::new(&self.document));
         self.known.send_replace(Arc::new(us));
         log(Program::Node, log::Event::Directory { epoch: self.document.epoch() });
     }

@@ -64,7 +64,10 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let us = us(&document, before.as_ref(), &ours, &key.link);
     let (pace, demo) = (pace(params), params.demo);
     let engine = Engine::open(store, setup, Some(Box::new(document.clone())));
-    let engine = engine.map_err(|error| Trouble::store(spool, &error))?;
+    let mut engine = engine.map_err(|error| Trouble::store(spool, &error))?;
+    if let Some(before) = &before {
+        engine = engine.after(before);
+    }
     if let Some(epoch) = engine.missing_key(&document, clock::now()) {
         return Err(NotTaken::NoKey(epoch).trouble(config, &me));
     }

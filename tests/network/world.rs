@@ -503,6 +503,13 @@ pub fn bare_network(n: usize, params: Params, rng: &mut StdRng) -> (Vec<(Setup, 
     (nodes.into_iter().map(|node| ((node.setup)(), node.disk)).collect(), document)
 }
 
+/// Another document: of the nodes of `document`, without those that are gone.
+pub fn without(document: &Document, gone: &[NodeId]) -> Document {
+    let nodes = document.contents().nodes.iter().filter(|(id, _)| !gone.contains(id));
+    let nodes = nodes.map(|(_, signed)| signed.clone()).collect();
+    self::document(document.params().clone(), nodes, &mut StdRng::seed_from_u64(7))
+}
+
 /// The directory document of these nodes, signed by an authority made for it.
 fn document(params: Params, nodes: Vec<Signed>, rng: &mut StdRng) -> Document {
     let authority = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
