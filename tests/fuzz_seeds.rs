@@ -18,12 +18,13 @@ use std::path::PathBuf;
 #[test]
 fn every_target_has_seeds() {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz-seeds");
-    let seeds: [(&str, Vec<Vec<u8>>); 12] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 13] = [
         ("bsmtp", batches()),
         ("config", config()),
         ("delivery", delivery()),
         ("descriptor", descriptors()),
         ("document", documents()),
+        ("fetch", fetch()),
         ("link", link()),
         ("mail", mails()),
         ("message", messages()),
@@ -88,6 +89,14 @@ fn documents() -> Vec<Vec<u8>> {
     let refused = vectors["refused"].as_array().unwrap();
     let texts = refused.iter().map(|case| &case["document"]).chain([&vectors["document"]]);
     texts.map(|text| text.as_str().unwrap().into()).collect()
+}
+
+fn fetch() -> Vec<Vec<u8>> {
+    let vectors = vectors(include_str!("vectors/link.json"));
+    let (asked, head) = (hex(&vectors["document"]["opening"]), hex(&vectors["document"]["head"]["plaintext"]));
+    let refused = vectors["refused"].as_array().unwrap().iter().map(|case| hex(&case["plaintext"]));
+    let whole = [&head[..], b"ab"].concat();
+    refused.chain([asked, head, whole]).collect()
 }
 
 fn link() -> Vec<Vec<u8>> {

@@ -6,7 +6,7 @@
 
 use data_encoding::{BASE64, HEXLOWER};
 use fog::id::{MessageId, SetId};
-use fog::link::frame;
+use fog::link::{document, frame};
 use fog::mail::address::Address;
 use fog::message::payload::{Class, Fragment, Payload, Receipt, Status};
 use fog::message::shards::{SHARD_LEN, Shape, Shard, join, split};
@@ -237,6 +237,7 @@ fn a_link_says_what_the_vectors_say() {
             "handshake_hash": hash,
             "packets": packets,
             "answers": answers,
+            "document": asked_for_the_document(),
             "refused": refused_plaintexts(&hello),
         }),
     );
@@ -264,30 +265,7 @@ impl Link {
             ("initiator, in the third handshake message", hello(1_750_000_003, None)),
             ("responder, in its first transport message", hello(1_750_000_000, Some([0xd0; 32]))),
         ];
-        let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(RESPONDER));
-        let (mut initiator, mut responder) = (
-            noise(&INITIATOR, &INITIATOR_EPHEMERAL, |noise| {
-                noise.remote_public_key(public.as_bytes()).unwrap().build_initiator()
-            }),
-            noise(&RESPONDER, &RESPONDER_EPHEMERAL, |noise| noise.build_responder()),
-        );
-        let mut handshake = Vec::new();
-        let mut pass = |from: &mut snow::HandshakeState, to: &mut snow::HandshakeState, payload: &[u8], len: usize| {
-            let (mut message, mut got) = (vec![0; 1000], vec![0; 1000]);
-            let length = from.write_message(payload, &mut message).unwrap();
-            message.truncate(length);
-            assert_eq!(message.len(), len);
-            let read = to.read_message(&message, &mut got).unwrap();
-            assert_eq!(&got[..read], payload);
-            handshake.push(hex(&on_the_wire(&message)));
-        };
-        let [one, two, three] = frame::HANDSHAKE_LENS;
-        pass(&mut initiator, &mut responder, &[], one);
-        pass(&mut responder, &mut initiator, &[], two);
-        pass(&mut initiator, &mut responder, &hellos[0].1.encode(), three);
-        let hash = hex(initiator.get_handshake_hash());
-        let (mut initiator, mut responder) =
-            (initiator.into_transport_mode().unwrap(), responder.into_transport_mode().unwrap());
+        let (mut handshake, mut initiator, mut responder, hash) = shaken(&document::Opening::Packets(hellos[0].1));
         let (wire, read) = cross(&mut responder, &mut initiator, &hellos[1].1.encode());
         assert_eq!(frame::Hello::decode(&read), Ok(hellos[1].1));
         handshake.push(hex(&wire));
@@ -319,6 +297,57 @@ impl Link {
         assert_eq!(frame::Answer::decode(&read), Ok(answer));
         json!({"answer": format!("{answer:?}"), "plaintext": hex(&answer.encode()), "wire": hex(&wire)})
     }
+}
+
+/// Both ends after the handshake, the initiator saying `opening` in it; with its messages and its hash.
+fn shaken(opening: &document::Opening) -> (Vec<String>, snow::TransportState, snow::TransportState, String) {
+    let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(RESPONDER));
+    let mut initiator = noise(&INITIATOR, &INITIATOR_EPHEMERAL, |noise| {
+        noise.remote_public_key(public.as_bytes()).unwrap().build_initiator()
+    });
+    let mut responder = noise(&RESPONDER, &RESPONDER_EPHEMERAL, |noise| noise.build_responder());
+    let mut handshake = Vec::new();
+    let mut pass = |from: &mut snow::HandshakeState, to: &mut snow::HandshakeState, payload: &[u8], len: usize| {
+        let (mut message, mut got) = (vec![0; 1000], vec![0; 1000]);
+        let length = from.write_message(payload, &mut message).unwrap();
+        message.truncate(length);
+        assert_eq!(message.len(), len);
+        let read = to.read_message(&message, &mut got).unwrap();
+        assert_eq!(&got[..read], payload);
+        handshake.push(hex(&on_the_wire(&message)));
+    };
+    let [one, two, three] = frame::HANDSHAKE_LENS;
+    pass(&mut initiator, &mut responder, &[], one);
+    pass(&mut responder, &mut initiator, &[], two);
+    pass(&mut initiator, &mut responder, &opening.encode(), three);
+    let hash = hex(initiator.get_handshake_hash());
+    (handshake, initiator.into_transport_mode().unwrap(), responder.into_transport_mode().unwrap(), hash)
+}
+
+/// A link on which the initiator asks for the document and gets one.
+fn asked_for_the_document() -> Value {
+    let opening = document::Opening::Document;
+    let (handshake, mut initiator, mut responder, _) = shaken(&opening);
+    let text = hex(&stream("fog document", document::PIECE_LEN / 2 + 500));
+    let head = document::Head::new(text.len(), Sha256::digest(&text).into()).unwrap();
+    let (head_wire, read) = cross(&mut responder, &mut initiator, &head.encode());
+    assert_eq!(document::Head::decode(&read), Ok(head));
+    let mut incoming = document::Incoming::new(&head);
+    let pieces: Vec<Value> = document::pieces(&text)
+        .map(|piece| {
+            let (wire, read) = cross(&mut responder, &mut initiator, piece);
+            incoming.take(&read).unwrap();
+            json!({"plaintext_len": piece.len(), "wire_len": wire.len(), "wire_sha256": sha256(&wire)})
+        })
+        .collect();
+    assert_eq!(incoming.finish().as_ref(), Ok(&text));
+    json!({
+        "rule": "the text here is the hex of stream(\"fog document\", 16884), no real one; its hash is that of all of it",
+        "opening": hex(&opening.encode()),
+        "opening_on_the_wire": handshake,
+        "head": {"plaintext": hex(&head.encode()), "wire": hex(&head_wire)},
+        "pieces": pieces,
+    })
 }
 
 fn noise(
@@ -357,6 +386,24 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
         ("hello", "a clock beyond the milliseconds of 64 bits", changed(2, 0xff)),
         ("hello", "a non-zero byte behind the document hash", changed(42, 1)),
         ("hello", "a byte too few", hello[..63].to_vec()),
+        ("hello", "who answers a link asks for no document", document::Opening::Document.encode().to_vec()),
+    ];
+    let ask = |at: usize, byte: u8| {
+        let mut bad = document::Opening::Document.encode();
+        bad[at] = byte;
+        bad.to_vec()
+    };
+    let openings = [
+        ("opening", "a clock of who asks", ask(9, 1)),
+        ("opening", "a document of who asks", ask(10, 1)),
+        ("opening", "an unknown kind", ask(42, 2)),
+        ("opening", "a non-zero byte behind the kind", ask(63, 1)),
+    ];
+    let head = |length: u32| [&length.to_be_bytes()[..], &[7; 32]].concat();
+    let heads = [
+        ("head", "an empty document", head(0)),
+        ("head", "a document of a byte too much", head(u32::try_from(document::MAX_DOCUMENT).unwrap() + 1)),
+        ("head", "a byte too few", head(5)[..document::HEAD_LEN - 1].to_vec()),
     ];
     let answers = [
         ("answer", "an unknown byte", vec![0x03]),
@@ -369,9 +416,13 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
         .into_iter()
         .chain(answers)
         .chain(packets)
+        .chain(openings)
+        .chain(heads)
         .map(|(what, reason, bytes)| {
             let refused = match what {
                 "hello" => frame::Hello::decode(&bytes).is_err(),
+                "opening" => document::Opening::decode(&bytes).is_err(),
+                "head" => document::Head::decode(&bytes).is_err(),
                 "answer" => frame::Answer::decode(&bytes).is_err(),
                 _ => frame::Incoming::default().take(&bytes).is_err(),
             };

@@ -17,7 +17,7 @@ pub const VALID_EPOCHS: u64 = 3;
 /// Most authorities of a document.
 const MAX_AUTHORITIES: usize = 31;
 /// Longest text of a document: about 2,000 nodes.
-const MAX_LEN: usize = 32 << 20;
+pub const MAX_DOCUMENT: usize = 32 << 20;
 const FORMAT: &str = "format = \"fog directory document 1\"";
 
 /// One of those who sign the document.
@@ -225,7 +225,7 @@ impl Candidate {
     /// # Errors
     /// Where and how the text breaks the grammar, or what in it is bad. Only the canonical text is taken.
     pub fn parse(text: &str) -> Result<Self, Rejected> {
-        let mut lines = Lines::new(text, MAX_LEN)?;
+        let mut lines = Lines::new(text, MAX_DOCUMENT)?;
         let contents = Contents::read(&mut lines, text)?;
         let body = text.get(..lines.offset()).unwrap_or_default().to_owned();
         let signatures = read_signatures(&mut lines, &contents, &body)?;

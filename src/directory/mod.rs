@@ -8,13 +8,17 @@ pub(crate) mod fixture;
 mod identity;
 mod lines;
 mod params;
+mod source;
 pub mod units;
 
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
 pub use descriptor::{
     Descriptor, Domains, ExitPolicy, MAX_DOMAINS, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name,
 };
-pub use document::{Authority, Candidate, Contents, Document, Rejected, Shared, Trust, VALID_EPOCHS, least_threshold};
+pub use document::{
+    Authority, Candidate, Contents, Document, MAX_DOCUMENT, Rejected, Shared, Trust, VALID_EPOCHS, least_threshold,
+};
 pub use identity::{Identity, IdentityKey, Signature};
 pub use lines::{Malformed, Wrong};
 pub use params::{BadParams, Params, Strategy};
+pub use source::Source;

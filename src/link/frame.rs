@@ -25,7 +25,7 @@ pub const FIRST_LEN: usize = 1 + HEADER_LEN;
 /// The plaintext of an answer.
 pub const ANSWER_LEN: usize = 1;
 
-const HELLO_VERSION: u16 = 1;
+pub(super) const HELLO_VERSION: u16 = 1;
 const PACKET: u8 = 0x01;
 const DISPOSED_OF: u8 = 0x01;
 const BUSY: u8 = 0x02;

@@ -1,3 +1,4 @@
 //! What two nodes say to each other.
 
+pub mod document;
 pub mod frame;
