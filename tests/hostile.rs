@@ -9,8 +9,10 @@
 mod network;
 
 use fog::config::Config;
+use fog::link::document::PIECE_LEN;
 use fog::link::frame::{Answer, Hello, PATTERN, PROLOGUE, prefix};
 use fog::node::session::{self, Cut};
+use fog::secret::Secret;
 use fog::sphinx::Packet;
 use fog::sphinx::geometry::PACKET_LEN;
 use fog::submit::{Outcome, Reply, Request, Source, Wish};
@@ -380,6 +382,59 @@ fn strangers_that_flood_a_link_keep_no_peer_out() {
     let told = siege.log(TARGET);
     let known = |line: &String| ["start", "ready", "directory", "link-up"].iter().any(|word| line.contains(word));
     assert!(told.len() < 3 + NODES && told.iter().all(known), "{told:#?}");
+}
+
+/// Asks for the document, reads a piece of it, and stays for a while.
+async fn ask_and_stay(address: SocketAddr, target: &[u8; 32]) -> Result<(), Cut> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut link, _) = session::ask(stream, &Secret::filled(|bytes| bytes.fill(5)), target).await?;
+    link.receiver.piece(PIECE_LEN).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(())
+}
+
+#[test]
+fn strangers_that_ask_for_the_document_without_end_harm_no_peer() {
+    let network = network();
+    let siege = alone(&network);
+    let address = siege.config(TARGET).node.listen;
+    let (friend, target) = (siege.key(FRIEND), siege.key(TARGET).link_public());
+    let (calm, told) = (siege.memory(TARGET), siege.log(TARGET));
+    let (over, asked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let (stop, count) = (Arc::clone(&over), Arc::clone(&asked));
+    let flood = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ask = async || {
+            while !stop.load(Ordering::Relaxed) {
+                // Most are turned away, as there are more of them than places.
+                let _ = ask_and_stay(address, &target).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        runtime.block_on(async {
+            let asks: [_; 8] =
+                std::array::from_fn(|_| async { tokio::join!(ask(), ask(), ask(), ask(), ask(), ask()) });
+            let [a, b, c, d, e, f, g, h] = asks;
+            tokio::join!(a, b, c, d, e, f, g, h);
+        });
+    });
+    until("they have begun", || (asked.load(Ordering::Relaxed) > 200).then_some(()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    for n in 0..3 {
+        let call = runtime.block_on(honest_call(address, &friend, &target));
+        assert_eq!(call, Ok(()), "call {n} is cut off");
+    }
+    siege.wait_for_letter(&siege.hand_in());
+    let (waited, besieged) = (began.elapsed(), siege.memory(TARGET));
+    over.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
+    eprintln!("{} asked; {waited:?}; {calm} bytes became {besieged}", asked.load(Ordering::Relaxed));
+    assert!(waited < HARM, "{waited:?}");
+    assert!(besieged < calm + (16 << 20), "{calm} bytes became {besieged}");
+    let new: Vec<_> = siege.log(TARGET).into_iter().filter(|line| !told.contains(line)).collect();
+    assert!(new.iter().all(|line| line.contains("link-up")), "{new:#?}");
 }
 
 #[test]

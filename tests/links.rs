@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 
 use fog::config::Socks;
-use fog::directory::NodeAddress;
+use fog::directory::{NodeAddress, Source};
 use fog::engine::{PacketId, WINDOW};
 use fog::id::NodeId;
+use fog::link::document::PIECE_LEN;
 use fog::link::frame::{Answer, Hello};
 use fog::node::dial::{self, Pace, Road};
 use fog::node::driver::{Event, Outgoing};
+use fog::node::fetch::{NoDocument, Wanted, fetch};
 use fog::node::listen;
 use fog::node::peers::{Known, Peer, Peers, Us};
+use fog::node::serve::{ASKERS, Served};
 use fog::node::session::{self, Cut};
 use fog::node::socks::Tor;
 use fog::secret::Secret;
@@ -56,6 +59,11 @@ fn hello() -> Hello {
     Hello { now: clock::now(), document: None }
 }
 
+/// A document that takes its time.
+fn text() -> String {
+    "line\n".repeat(20 * PIECE_LEN)
+}
+
 /// Node `seed`, which knows A and B at these addresses.
 fn us_at(seed: u8, address: &str) -> Us {
     let peer = |seed: u8| Peer {
@@ -65,7 +73,8 @@ fn us_at(seed: u8, address: &str) -> Us {
         link_key: public(seed),
     };
     let peers: Peers = [A, B].into_iter().filter(|other| *other != seed).map(peer).collect();
-    Us { link_secret: secret(seed), document: [9; 32], clock_tolerance: Duration::from_secs(3600), peers }
+    let served = Arc::new(Served::new(text(), [9; 32]));
+    Us { link_secret: secret(seed), document: [9; 32], served, clock_tolerance: Duration::from_secs(3600), peers }
 }
 
 /// Node `seed`, whose directory document never changes.
@@ -200,6 +209,77 @@ async fn a_caller_outside_the_document_is_not_let_in() {
     assert_eq!(call(B).await.err(), Some(Cut), "our own key is no peer's");
     assert!(call(A).await.is_ok());
     assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)));
+}
+
+fn wanted(have: [u8; 32]) -> Wanted {
+    Wanted { have: Some(have), most: usize::MAX }
+}
+
+/// B, as somebody who knows its key.
+fn source(address: &str) -> Source {
+    Source { link_key: public(B), address: self::address(address) }
+}
+
+#[tokio::test]
+async fn who_asks_for_the_document_hears_that_and_nothing_else_whoever_it_is() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    for seed in [STRANGER, A, B] {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        let (mut link, head) = session::ask(stream, &secret(seed), &public(B)).await.unwrap();
+        let length = u32::try_from(text().len()).unwrap();
+        assert_eq!(head, [&length.to_be_bytes()[..], &[9; 32]].concat(), "no clock");
+        assert_eq!(link.receiver.piece(PIECE_LEN).await.unwrap(), &text().as_bytes()[..PIECE_LEN]);
+        // It is no peer, though it may have a peer's key: a packet is not even read.
+        link.sender.packet(&packet(1)).await.unwrap();
+    }
+    let road = road(false);
+    assert_eq!(fetch(&road, &source(&address), &wanted([9; 32])).await, Ok(None), "it is here already");
+    let other_key = Source { link_key: public(A), ..source(&address) };
+    assert_eq!(fetch(&road, &other_key, &wanted([0; 32])).await, Err(NoDocument::Refused));
+    assert_eq!(fetch(&road, &source("127.0.0.1:1"), &wanted([0; 32])).await, Err(NoDocument::Unreachable));
+    assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)));
+}
+
+#[tokio::test]
+async fn a_small_document_is_here_at_once() {
+    let mut tasks = JoinSet::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let text = "x".repeat(PIECE_LEN + 1);
+    let us = Us { served: Arc::new(Served::new(text.clone(), [8; 32])), ..us_at(B, &address) };
+    let (events, _happened) = mpsc::channel(64);
+    tasks.spawn(listen::serve(listener, watch::channel(Arc::new(us)).1, events));
+    assert_eq!(fetch(&road(false), &source(&address), &wanted([9; 32])).await, Ok(Some(text.clone())));
+    let less = Wanted { most: text.len() - 1, ..wanted([9; 32]) };
+    assert_eq!(fetch(&road(false), &source(&address), &less).await, Err(NoDocument::Length));
+}
+
+#[tokio::test]
+async fn askers_that_take_all_places_keep_no_peer_out_and_the_next_one_is_turned_away() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let ask = async || {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        session::ask(stream, &secret(STRANGER), &public(B)).await
+    };
+    let mut askers = Vec::new();
+    for _ in 0..ASKERS {
+        askers.push(ask().await.unwrap());
+    }
+    for _ in 0..3 {
+        assert!(ask().await.is_err());
+    }
+    let mut at_a = dialling(&mut tasks, &address);
+    let link = link_up(&mut at_a).await;
+    for mark in 0..50 {
+        send(&link, mark).await;
+        taken(&mut at_b, mark).await.send(Answer::DisposedOf).unwrap();
+        assert_eq!(acked(&mut at_a).await, mark);
+    }
+    // A place is free again when its asker has gone.
+    askers.pop();
+    timeout(session::HANDSHAKE_LIMIT, async { while ask().await.is_err() {} }).await.unwrap();
 }
 
 #[tokio::test]

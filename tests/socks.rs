@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 
 use fog::config::Socks;
-use fog::directory::NodeAddress;
+use fog::directory::{NodeAddress, Source};
 use fog::id::NodeId;
 use fog::node::dial::{self, NoLink, Pace, Road};
 use fog::node::driver::Event;
+use fog::node::fetch::{NoDocument, Wanted, fetch};
+use fog::node::listen;
 use fog::node::peers::{Peer, Us};
+use fog::node::serve::Served;
 use fog::node::session;
 use fog::node::socks::Tor;
 use fog::secret::Secret;
@@ -20,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 const ONION: &str = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
 const PACE: Pace = Pace { first: Duration::from_millis(5), most: Duration::from_millis(20) };
+const TEXT: &str = "a document\n";
 const REPLY: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
 fn secret(seed: u8) -> Secret<32> {
@@ -39,6 +43,7 @@ fn us(peers: impl IntoIterator<Item = Peer>) -> Us {
     Us {
         link_secret: secret(1),
         document: [9; 32],
+        served: Arc::new(Served::new(TEXT.into(), [9; 32])),
         clock_tolerance: Duration::from_secs(3600),
         peers: peers.into_iter().collect(),
     }
@@ -134,6 +139,41 @@ async fn a_link_to_an_onion_goes_over_the_proxy() {
     let _link = caller.admit(&us([]).hello()).await.unwrap();
     assert!(matches!(happened.recv().await, Some(Event::LinkUp { peer, .. }) if peer == NodeId([2; 32])));
     keeping.abort();
+}
+
+#[tokio::test]
+async fn a_document_is_fetched_over_circuits_that_nothing_else_uses() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = UnixListener::bind(dir.path().join("socks")).unwrap();
+    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = node.local_addr().unwrap();
+    let (events, _happened) = mpsc::channel(64);
+    let known = watch::channel(Arc::new(us([]))).1;
+    let listening = tokio::spawn(listen::serve(node, known, events));
+    let road = Road { tor: Tor::new(Socks::Unix(dir.path().join("socks"))), only_tor: false };
+    let source = Source { link_key: public(1), address: NodeAddress::parse(&format!("{ONION}:9999")).unwrap() };
+    let wanted = Wanted { have: None, most: TEXT.len() };
+    let mut users = Vec::new();
+    for _ in 0..2 {
+        let way = async {
+            let (mut stream, _) = proxy.accept().await.unwrap();
+            users.push(serve(&mut stream).await.user);
+            stream.write_all(&REPLY).await.unwrap();
+            let mut there = TcpStream::connect(address).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut there).await;
+        };
+        let (text, ()) = tokio::join!(fetch(&road, &source, &wanted), way);
+        assert_eq!(text, Ok(Some(TEXT.into())));
+    }
+    assert!(users[0] != users[1] && users[0].len() == 64, "each as somebody else: {users:?}");
+    let refusal = async {
+        let (mut stream, _) = proxy.accept().await.unwrap();
+        serve(&mut stream).await;
+        stream.write_all(&[5, 0xf0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(fetch(&road, &source, &wanted), refusal);
+    assert_eq!(refused, Err(NoDocument::Tor(TorFailure::NoDescriptor)));
+    listening.abort();
 }
 
 /// The other address is this test's own listener: a connection to it would be seen.

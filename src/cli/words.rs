@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Longest directory document that is read from a file.
-pub(super) const MAX_DOCUMENT: u64 = 32 << 20;
+pub(super) const MAX_DOCUMENT: u64 = crate::directory::MAX_DOCUMENT as u64;
 
 /// A file that can't be read or written.
 pub(super) fn io_trouble(path: &Path, error: &io::Error) -> CliError {

@@ -20,7 +20,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("tor", &["socks"]),
-    ("directory", &["trust", "threshold"]),
+    ("directory", &["trust", "threshold", "sources"]),
     ("spool", &["path", "max"]),
 ];
 

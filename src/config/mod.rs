@@ -11,7 +11,7 @@ pub use network::network;
 
 use crate::directory::units::{parse_number, parse_rate, parse_size};
 use crate::directory::{
-    Domains, MAX_DOMAINS, NodeAddress, Roles, Trust, is_contact, is_host_name, is_name, least_threshold,
+    Domains, MAX_DOMAINS, NodeAddress, Roles, Source, Trust, is_contact, is_host_name, is_name, least_threshold,
 };
 use crate::id::NodeId;
 use crate::mail::address::Address;
@@ -37,6 +37,8 @@ pub struct Config {
     pub socks: Socks,
     /// `[directory]`: whose signatures count.
     pub trust: Trust,
+    /// `[directory]`: whom to ask for a document, if not the nodes of the last one.
+    pub sources: Vec<Source>,
     /// `[spool]`
     pub spool: Spool,
     /// `exit.block`: the file of recipients who are not to be written to. Every node has one: an entry keeps to it too.
@@ -194,10 +196,13 @@ impl Config {
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
         let block = settings.or("exit.block", base.join("block"), PATH, path_under(base))?;
-        Ok(Self { node, entry, exit, socks, trust, spool, block })
+        let sources = sources(&settings)?;
+        Ok(Self { node, entry, exit, socks, trust, sources, spool, block })
     }
 }
 
+/// Most nodes to ask for a document.
+const MAX_SOURCES: usize = 16;
 const SIZE: &str = "a number of bytes such as 500K, 2M or 1G";
 const MAIL_SIZE: &str = "a number of bytes such as 500K or 2M, at least 1K";
 const RATE: &str = "N/SPAN, as in 20/1d, or none";
@@ -295,6 +300,12 @@ fn trust(settings: &Settings) -> Result<Trust, ConfigError> {
     let number = |text: &str| parse_number(text).and_then(|n| usize::try_from(n).ok());
     let threshold = settings.or("directory.threshold", least, &wanted, number)?;
     Trust::new(threshold, fingerprints).map_err(|_| settings.wrong("directory.threshold", &wanted))
+}
+
+fn sources(settings: &Settings) -> Result<Vec<Source>, ConfigError> {
+    let wanted = format!("a list of at most {MAX_SOURCES} nodes as KEY@ADDRESS, with the link-key of its descriptor");
+    let sources = settings.items("directory.sources", &wanted, Source::parse)?.unwrap_or_default();
+    if sources.len() > MAX_SOURCES { Err(settings.wrong("directory.sources", &wanted)) } else { Ok(sources) }
 }
 
 fn roles(settings: &Settings) -> Result<Roles, ConfigError> {

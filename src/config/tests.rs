@@ -207,7 +207,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 26] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
     row(
@@ -247,6 +247,7 @@ const ROWS: [Row; 25] = [
     ),
     row("directory.trust", FINGERPRINTS, &["[]", "\"0a\"", "\"kvara\""]),
     row("directory.threshold", "2", &["\"two\"", "0", "1", "3", "-1"]),
+    row("directory.sources", SOURCES, &["\"kvara\"", "\"mix.example.org:1\"", "\"AQE=@mix.example.org:1\""]),
     row("spool.path", "\"/spool\"", &["\"\"", "\"/a\\tb\""]),
     row("spool.max", "\"2G\"", &["\"2X\"", "\"1T\"", "0", "1048575"]),
 ];
@@ -256,6 +257,8 @@ const NO_VALUES: [&str; 7] = ["true", "1.5", "2026-11-22", "{ a = \"b\" }", "[[\
 
 const FINGERPRINTS: &str = "[\"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\", \
                             \"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b\"]";
+
+const SOURCES: &str = "[\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=@mix.example.org:1\"]";
 
 fn all_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     KEYS.iter().flat_map(|(table, keys)| keys.iter().map(|key| (*table, *key)))
@@ -289,7 +292,7 @@ fn every_key_says_where_its_value_is_wrong_what_was_found_and_what_was_wanted() 
             // The first item of a list that is none itself is what is wrong.
             let is_list = value.starts_with('[')
                 && value != "[]"
-                && ["node.roles", "exit.domains", "exit.news", "directory.trust"].contains(&key);
+                && ["node.roles", "exit.domains", "exit.news", "directory.trust", "directory.sources"].contains(&key);
             let (at, found) = if is_list { (1, &value[1..value.len() - 1]) } else { (0, value) };
             let column = key.len() + " = ".len() + at + 1;
             assert_eq!(error.headline(), format!("fog.toml:{line}:{column}: {key} can't be {found}"));
@@ -352,6 +355,16 @@ fn a_threshold_that_liars_could_get_round_says_what_is_possible() {
     assert_eq!(error.hint.as_deref(), Some(hint));
     let error = parse(&minimal(), &["directory.threshold=2"]).unwrap_err();
     assert_eq!(error.hint.as_deref(), Some("wanted: 1: there is 1 fingerprint in trust"));
+}
+
+#[test]
+fn more_sources_than_anybody_asks_are_refused() {
+    let source = SOURCES.trim_matches(['[', ']', '"']);
+    let sources = |n| format!("directory.sources={}", vec![source; n].join(","));
+    assert_eq!(parse(&minimal(), &[&sources(16)]).unwrap().sources, vec![Source::parse(source).unwrap(); 16]);
+    assert_eq!(parse(&minimal(), &[]).unwrap().sources, []);
+    let error = parse(&minimal(), &[&sources(17)]).unwrap_err();
+    assert!(error.hint.is_some_and(|hint| hint.starts_with("wanted: a list of at most 16 nodes")));
 }
 
 #[test]

@@ -300,19 +300,28 @@ impl Document {
     /// Why it is not taken; the order is: what it is, who signed it, when it holds, what we have.
     pub fn verify(text: &str, trust: &Trust, now: Time, have: Option<&Self>) -> Result<Self, Rejected> {
         let document = Self::reopen(text, trust, now)?;
-        let (theirs, running) = (document.epoch(), now.epoch(document.params().epoch));
-        if now >= document.valid_until() {
+        document.may_follow(have, now)?;
+        Ok(document)
+    }
+
+    /// Whether this document, which was reopened, may take the place of the one we `have`.
+    ///
+    /// # Errors
+    /// `Expired`, `Rollback` or `Fork`.
+    pub fn may_follow(&self, have: Option<&Self>, now: Time) -> Result<(), Rejected> {
+        let (theirs, running) = (self.epoch(), now.epoch(self.params().epoch));
+        if now >= self.valid_until() {
             return Err(Rejected::Expired { theirs, running });
         }
-        let Some(have) = have else { return Ok(document) };
+        let Some(have) = have else { return Ok(()) };
         let ours = have.epoch();
         if theirs < ours {
             return Err(Rejected::Rollback { ours, theirs });
         }
-        if theirs == ours && document.hash != have.hash {
+        if theirs == ours && self.hash != have.hash {
             return Err(Rejected::Fork(ours));
         }
-        Ok(document)
+        Ok(())
     }
 
     /// Takes the document that this node kept itself. It may have expired: with such a one nothing is sent, but what is

@@ -21,7 +21,7 @@ pub(super) fn unit(rng: &mut impl CryptoRng) -> f64 {
 }
 
 /// Exponential with mean 1, at most 36.8.
-pub(super) fn exponential(rng: &mut impl CryptoRng) -> f64 {
+pub fn exponential(rng: &mut impl CryptoRng) -> f64 {
     -(1.0 - unit(rng)).ln()
 }
 

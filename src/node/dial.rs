@@ -59,9 +59,21 @@ impl Road {
     /// A stream to the node `peer` at `address`.
     ///
     /// # Errors
-    /// `Cut` if it can't be reached, or not in time; with what Tor said of it.
+    /// `Cut` if it can't be reached, or not in time; with what Tor said of it. Whether Tor is up or down is logged.
     pub async fn connect(&self, address: &NodeAddress, peer: &NodeId) -> Result<Stream, NoLink> {
-        if self.only_tor || address.is_onion() {
+        let opened = self.open(address, peer).await;
+        if self.by_tor(address) {
+            self.tor.note(opened.as_ref().err().copied().and_then(NoLink::by_tor));
+        }
+        opened
+    }
+
+    /// As `connect`, without a word in the log.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub async fn open(&self, address: &NodeAddress, peer: &NodeId) -> Result<Stream, NoLink> {
+        if self.by_tor(address) {
             return self.tor.connect(address, peer).await.map_err(NoLink::Tor);
         }
         let connect = TcpStream::connect((address.host(), address.port()));
@@ -69,6 +81,10 @@ impl Road {
         // Packets and acknowledgements are whole when they are flushed; waiting for more would only cost time.
         stream.set_nodelay(true).map_err(Cut::from)?;
         Ok(Box::new(stream))
+    }
+
+    fn by_tor(&self, address: &NodeAddress) -> bool {
+        self.only_tor || address.is_onion()
     }
 }
 
@@ -244,6 +260,7 @@ async fn take_answers<S: AsyncRead>(
 mod tests {
     use super::*;
     use crate::link::frame;
+    use crate::node::serve::Served;
     use crate::secret::Secret;
     use crate::sphinx::Packet;
     use crate::sphinx::geometry::PACKET_LEN;
@@ -265,6 +282,7 @@ mod tests {
         Arc::new(Us {
             link_secret: Secret::filled(|bytes| bytes.fill(1)),
             document: [9; 32],
+            served: Arc::new(Served::new(String::new(), [9; 32])),
             clock_tolerance: Duration::from_secs(3600),
             peers: peers.into_iter().collect(),
         })

@@ -2,7 +2,7 @@
 
 use super::trouble::Trouble;
 use crate::config::Config;
-use crate::directory::{Document, Rejected};
+use crate::directory::{Document, MAX_DOCUMENT, Rejected};
 use crate::id::{Epoch, NodeId};
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::exit_code::ExitCode;
@@ -11,9 +11,6 @@ use crate::time::Time;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::Path;
-
-/// Longest text of a directory document, as `Document` has it.
-pub(super) const MAX_DOCUMENT: u64 = 32 << 20;
 
 /// What a document must say of this node.
 #[derive(Debug, Clone)]
@@ -46,8 +43,19 @@ pub(super) fn before(config: &Config, document: &Document, now: Time) -> Option<
     read_at(&config.spool.previous_document(), config, now).ok().filter(|before| before.epoch() <= document.epoch())
 }
 
+/// Puts `document` in the place of `before` in the spool, as `fog directory verify --keep` does.
+pub(super) fn keep(config: &Config, document: &Document, before: &Document, now: Time) -> io::Result<()> {
+    // What the operator has put there, and not yet called for, stays.
+    if read(config, now).is_ok_and(|there| there.epoch() > document.epoch()) {
+        return Ok(());
+    }
+    let write = |path: &Path, document: &Document| file::replace(path, document.to_text().as_bytes(), file::PUBLIC);
+    write(&config.spool.previous_document(), before)?;
+    write(&config.spool.document(), document)
+}
+
 fn read_at(path: &Path, config: &Config, now: Time) -> Result<Document, NotTaken> {
-    let text = file::read_text(path, MAX_DOCUMENT).map_err(NotTaken::Unreadable)?;
+    let text = file::read_text(path, MAX_DOCUMENT as u64).map_err(NotTaken::Unreadable)?;
     Document::reopen(&text, &config.trust, now).map_err(NotTaken::Rejected)
 }
 
@@ -90,7 +98,7 @@ impl NotTaken {
             Self::Unreadable(error) if error.kind() == ErrorKind::NotFound => {
                 trouble("there is no directory document, so no other node is known")
                     .found(format!("{shown}: not there"))
-                    .hint("fog init --join DOCUMENT, or fog directory sign if this network is yours")
+                    .hint("fog directory fetch, or fog directory sign if this network is yours")
             }
             Self::Unreadable(error) => {
                 Trouble::os("the directory document can't be read", error).found(format!("{shown}: {error}"))
@@ -126,5 +134,36 @@ const fn hint(rejected: &Rejected) -> &'static str {
             "compare the fingerprints in directory.trust with fog directory show"
         }
         _ => "get a good one from another node's operator",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Contents;
+    use crate::directory::fixture::{at, contents, descriptor, key, signed_text, trust};
+    use std::fs;
+
+    #[test]
+    fn a_document_is_kept_with_the_one_before_it_but_not_in_the_place_of_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines =
+            format!("node.name = \"a\"\nnode.onion = \"a:1\"\ndirectory.trust = [\"{}\"]\n", key(101).node_id());
+        let config = Config::parse(&[("fog.toml".into(), lines)], &["spool.path=.".into()], dir.path()).unwrap();
+        let now = at(80);
+        let [first, second, third] = [0, 1, 2].map(|age| {
+            let first = contents(1, 1, [(1, descriptor(1))]);
+            let contents = Contents { epoch: first.epoch.plus(age), ..first };
+            Document::reopen(&signed_text(&contents, [101]), &trust(1, 1), now).unwrap()
+        });
+        let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        keep(&config, &second, &first, now).unwrap();
+        assert_eq!((text("directory"), text("directory.previous")), (second.to_text(), first.to_text()));
+        fs::write(dir.path().join("directory"), third.to_text()).unwrap();
+        keep(&config, &second, &first, now).unwrap();
+        assert_eq!(text("directory"), third.to_text(), "what the operator has put there");
+        fs::write(dir.path().join("directory"), "?").unwrap();
+        keep(&config, &third, &second, now).unwrap();
+        assert_eq!((text("directory"), text("directory.previous")), (third.to_text(), second.to_text()));
     }
 }

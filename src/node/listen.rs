@@ -1,11 +1,14 @@
 //! Links that others open: who may, how many, and each packet's way to the driver and its acknowledgement's way back.
+//! Whoever asks for the directory document is handed over to [`serve`](super::serve).
 
 use super::crowd::{Crowd, Rules};
 use super::driver::Event;
 use super::peers::{Known, Us};
+use super::serve::Askers;
 use super::session::{self, Cut, Link, Receiver, Sender};
 use crate::engine::WINDOW;
 use crate::id::NodeId;
+use crate::link::document::Opening;
 use crate::link::frame::Answer;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,17 +35,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender<Event>) {
     let mut strangers = Crowd::new(STRANGERS);
     let mut links = Links::default();
+    let mut askers = Askers::default();
     loop {
         tokio::select! {
             // Whoever is done is seen to before more are let in, and by the document of this moment.
             biased;
             Ok(()) = known.changed() => links.cut_all_but(&known.borrow_and_update()),
-            Some(ended) = strangers.next() => {
-                if let Ok((peer, key, link)) = ended && known.borrow().peers.holder(&key) == Some(peer) {
+            Some(ended) = strangers.next() => match ended {
+                Ok(Caller::Peer(peer, key, link)) if known.borrow().peers.holder(&key) == Some(peer) => {
                     links.begin(peer, key, take(link, peer, events.clone()));
                 }
-            }
+                Ok(Caller::Asker(to)) => askers.answer(to, Arc::clone(&known.borrow().served)),
+                Ok(Caller::Peer(..)) | Err(Cut) => {}
+            },
             Some(_) = links.tasks.join_next() => {}
+            Some(()) = askers.next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let us = Arc::clone(&known.borrow());
@@ -90,16 +97,30 @@ impl Links {
     }
 }
 
-/// Lets a caller in if its link key is in the directory document and its own document doesn't contradict ours.
-async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<(NodeId, [u8; 32], Link<TcpStream>), Cut> {
+/// Who has been let in.
+enum Caller {
+    /// A node that brings packets, and the link key that it has proved.
+    Peer(NodeId, [u8; 32], Link<TcpStream>),
+    /// Anybody who asks for the directory document.
+    Asker(Sender<TcpStream>),
+}
+
+/// Lets a caller in that asks for the directory document; one with packets if its link key is in the document and its
+/// clock agrees with ours.
+async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<Caller, Cut> {
     stream.set_nodelay(true)?;
     let caller = session::respond(stream, &us.link_secret).await?;
+    let hello = match caller.opening {
+        // Whoever it is: a key that we know gets no other answer than one that we don't.
+        Opening::Document => return Ok(Caller::Asker(caller.listens())),
+        Opening::Packets(hello) => hello,
+    };
     let peer = us.peers.holder(&caller.key).ok_or(Cut)?;
-    if !us.agrees(&caller.hello) {
+    if !us.agrees(&hello) {
         return Err(Cut);
     }
     let key = caller.key;
-    Ok((peer, key, caller.admit(&us.hello()).await?))
+    Ok(Caller::Peer(peer, key, caller.admit(&us.hello()).await?))
 }
 
 /// Takes packets and acknowledges them, in order, until the link is cut.

@@ -11,10 +11,13 @@ pub mod dial;
 mod document;
 pub mod driver;
 pub mod exit_socket;
+pub mod fetch;
 pub mod listen;
 pub mod local;
 pub mod peers;
 mod reload;
+mod renew;
+pub mod serve;
 pub mod session;
 pub mod socks;
 mod start;
@@ -29,7 +32,9 @@ use crate::sys::log::{Event, Program, log};
 use driver::{Driver, EVENTS, Watchers};
 use local::Local;
 use reload::Reload;
+use renew::{Aim, Fetched};
 use start::Node;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,10 +132,24 @@ async fn serve(
     log(Program::Node, Event::Directory { epoch });
     log(Program::Node, Event::Ready);
     ready();
-    let mut reload =
-        Reload { read, started: config, ours, document, known: documents, shown, road, events: events.clone() };
+    let (aims, aim) = watch::channel(Aim::new(&document, &ours.id, &config.sources));
+    let (fetched, fetches) = mpsc::channel(1);
+    tasks.spawn(renew::renew(aim, Arc::clone(&road), fetched));
+    let mut reload = Reload {
+        read,
+        started: config,
+        config: config.clone(),
+        ours,
+        document,
+        known: documents,
+        shown,
+        aims,
+        told: BTreeSet::new(),
+        road,
+        events: events.clone(),
+    };
     let over = tokio::select! {
-        () = signals.stop(&mut reload) => {
+        () = signals.stop(&mut reload, fetches) => {
             drop(stop_submissions);
             let finish = async {
                 // Fails when the engine has ended, which is what it is to do.
@@ -196,13 +215,18 @@ impl Signals {
         })
     }
 
-    /// Waits until the node is told to stop, and reloads what it is told to reload before.
-    async fn stop(&mut self, reload: &mut Reload<'_, impl Fn() -> Result<Config, String>>) {
+    /// Waits until the node is told to stop; reloads what it is told to reload before, and takes documents that come.
+    async fn stop(
+        &mut self,
+        reload: &mut Reload<'_, impl Fn() -> Result<Config, String>>,
+        mut fetches: mpsc::Receiver<Fetched>,
+    ) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => reload.reload().await,
+                Some(fetched) = fetches.recv() => reload.fetched(fetched).await,
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Who we are on a link, and who may be at its other end.
 
+use super::serve::Served;
 use crate::directory::{Descriptor, NodeAddress};
 use crate::id::NodeId;
 use crate::link::frame::Hello;
@@ -41,6 +42,8 @@ pub struct Us {
     pub link_secret: Secret<32>,
     /// The hash of the directory document we go by.
     pub document: [u8; 32],
+    /// That document, for whoever asks.
+    pub served: Arc<Served>,
     /// By how much the other's clock may differ from ours. With more, packets would reach the other outside the
     /// validity of their keys, and be lost; before the handshake is done they are still ours and can wait.
     pub clock_tolerance: Duration,

@@ -1,19 +1,23 @@
-//! SIGHUP: the configuration is read again, and then the directory document. What is wrong changes nothing.
+//! SIGHUP: the configuration is read again, and then the directory document. What is wrong changes nothing. A document
+//! that another node gave out is held against the same rules.
 
 use super::control::Directory;
 use super::dial::Road;
 use super::document::{self, NotTaken, Ours};
 use super::driver::Event;
 use super::peers::Us;
+use super::renew::{Aim, Fetched};
 use super::start::{envelope_from, exit_setup, us};
 use crate::config::Config;
-use crate::directory::Document;
+use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::log::{self, Program, log};
 use crate::sys::{block_file, clock};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 /// What of a running node follows the configuration and the document.
 pub(super) struct Reload<'a, R> {
@@ -21,11 +25,16 @@ pub(super) struct Reload<'a, R> {
     pub(super) read: R,
     /// What the node was started with.
     pub(super) started: &'a Config,
+    /// What it goes by where a document is concerned.
+    pub(super) config: Config,
     pub(super) ours: Ours,
     /// The one in use.
     pub(super) document: Document,
     pub(super) known: watch::Sender<Arc<Us>>,
     pub(super) shown: watch::Sender<Directory>,
+    pub(super) aims: watch::Sender<Aim>,
+    /// What the log has heard of documents that others gave out, since the one in use came.
+    pub(super) told: BTreeSet<DirectoryFault>,
     pub(super) road: Arc<Road>,
     pub(super) events: mpsc::Sender<Event>,
 }
@@ -48,35 +57,72 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         // Fails when the engine has ended; whoever waits for that will tell.
         let _ = self.events.send(settings).await;
         log(Program::Node, log::Event::Reload { waiting: &waiting(self.started, &config) });
-        match self.another_document(&config).await {
-            Ok(None) => {}
-            Ok(Some(document)) => self.go_by(document),
-            Err(not) => match not.fault() {
-                what @ DirectoryFault::Fork => log(Program::Node, log::Event::Alarm { what }),
-                why => log(Program::Node, log::Event::DirectoryRejected { why }),
-            },
+        // Of the spool and the role it was started with; others wait for the next start.
+        self.config = Config { spool: self.started.spool.clone(), exit: self.started.exit.clone(), ..config };
+        self.aim();
+        if let Err(not) = self.look_into_spool().await {
+            tell(not.fault());
         }
     }
 
-    /// The document that lies in the spool now, if it is another one and to be taken; the engine has it then.
-    async fn another_document(&self, config: &Config) -> Result<Option<Document>, NotTaken> {
-        let now = clock::now();
-        // Of the one it was started with; another spool waits for the next start.
-        let config = Config { spool: self.started.spool.clone(), exit: self.started.exit.clone(), ..config.clone() };
-        let document = document::read(&config, now)?;
-        if document.hash() == self.document.hash() {
-            return Ok(None);
+    /// Takes a document that another node gave out, if it is to be taken, and keeps it.
+    pub(super) async fn fetched(&mut self, Fetched { text, taken }: Fetched) {
+        let before = self.document.clone();
+        let is_taken = match self.read_aside(text).await {
+            Ok(document) => self.take(document).await,
+            Err(not) => Err(not),
+        };
+        // Whoever asked goes on asking, or has gone with the node.
+        let _ = taken.send(matches!(is_taken, Ok(true)));
+        let fault = match is_taken {
+            Ok(true) => {
+                let kept = document::keep(&self.config, &self.document, &before, clock::now());
+                kept.err().map(|_| DirectoryFault::Unwritable)
+            }
+            Ok(false) => None,
+            // Not all nodes take a new one at once.
+            Err(NotTaken::Rejected(Rejected::Rollback { .. })) => None,
+            Err(not) => Some(not.fault()),
+        };
+        // Each once: others could make the log grow.
+        if let Some(fault) = fault
+            && self.told.insert(fault)
+        {
+            tell(fault);
         }
-        let document = Document::verify(&document.to_text(), &config.trust, now, Some(&self.document))
-            .map_err(NotTaken::Rejected)?;
-        document::check(&document, &self.ours, &config)?;
+    }
+
+    /// Reads a text that anybody may have made, and asks who signed it, on a thread of its own: a long one must not make
+    /// links stand still, which would show its maker who reads it.
+    async fn read_aside(&self, text: String) -> Result<Document, NotTaken> {
+        let trust = self.config.trust.clone();
+        let read = spawn_blocking(move || Document::reopen(&text, &trust, clock::now())).await;
+        read.map_err(|ended| NotTaken::Unreadable(ended.into()))?.map_err(NotTaken::Rejected)
+    }
+
+    /// Takes the document that lies in the spool now, if it is another one and to be taken.
+    async fn look_into_spool(&mut self) -> Result<(), NotTaken> {
+        let document = document::read(&self.config, clock::now())?;
+        self.take(document).await.map(drop)
+    }
+
+    /// Goes by `document`, if it is another one and to be taken; the engine has it then. Gives whether it is.
+    async fn take(&mut self, document: Document) -> Result<bool, NotTaken> {
+        if document.hash() == self.document.hash() {
+            return Ok(false);
+        }
+        document.may_follow(Some(&self.document), clock::now()).map_err(NotTaken::Rejected)?;
+        document::check(&document, &self.ours, &self.config)?;
         let (taken, answer) = oneshot::channel();
         let _ = self.events.send(Event::Document { document: Box::new(document.clone()), taken }).await;
         match answer.await {
             Ok(false) => Err(NotTaken::NoKey(document.epoch())),
-            Ok(true) => Ok(Some(document)),
+            Ok(true) => {
+                self.go_by(document);
+                Ok(true)
+            }
             // The engine has ended.
-            Err(_) => Ok(None),
+            Err(_) => Ok(false),
         }
     }
 
@@ -87,7 +133,20 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret);
         self.shown.send_replace(Directory::new(&self.document));
         self.known.send_replace(Arc::new(us));
+        self.told.clear();
+        self.aim();
         log(Program::Node, log::Event::Directory { epoch: self.document.epoch() });
+    }
+
+    fn aim(&self) {
+        self.aims.send_replace(Aim::new(&self.document, &self.ours.id, &self.config.sources));
+    }
+}
+
+fn tell(fault: DirectoryFault) {
+    match fault {
+        what @ DirectoryFault::Fork => log(Program::Node, log::Event::Alarm { what }),
+        why => log(Program::Node, log::Event::DirectoryRejected { why }),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Every message on it has a length known before it comes, so nobody can make us wait for, or make room for, another.
 
+use crate::link::document::{self, Head, Opening};
 use crate::link::frame::{self, Answer, HANDSHAKE_LENS, HELLO_LEN, Hello, Incoming, PREFIX_LEN, TAG_LEN};
 use crate::secret::Secret;
 use crate::sphinx::Packet;
@@ -74,22 +75,47 @@ pub async fn initiate<S>(
 where
     S: AsyncRead + AsyncWrite,
 {
-    let [ephemeral, reply, proof] = HANDSHAKE_LENS;
-    let shake = async {
-        let (mut read, mut write) = tokio::io::split(stream);
-        let mut noise = Builder::new(frame::PATTERN.parse()?)
-            .prologue(frame::PROLOGUE)?
-            .local_private_key(ours.expose())?
-            .remote_public_key(theirs)?
-            .build_initiator()?;
-        say::<_, 0>(&mut noise, &mut write, ephemeral, &[]).await?;
-        hear::<_, 0>(&mut noise, &mut read, reply).await?;
-        say(&mut noise, &mut write, proof, &hello.encode()).await?;
-        let mut link = Link::open(noise, read, write)?;
-        let answer = link.receiver.hello().await?;
+    let begin = async {
+        let mut link = shake(stream, ours, theirs, &Opening::Packets(*hello)).await?;
+        let answer = Hello::decode(link.receiver.next(HELLO_LEN).await?)?;
         Ok((link, answer))
     };
-    timeout(HANDSHAKE_LIMIT, shake).await?
+    timeout(HANDSHAKE_LIMIT, begin).await?
+}
+
+/// Asks the node whose link key is `theirs` for the directory document, and returns what comes before it as it came.
+/// `ours` is a key drawn for this: who asks is nobody.
+///
+/// # Errors
+/// `Cut` as for `initiate`.
+pub async fn ask<S>(stream: S, ours: &Secret<32>, theirs: &[u8; 32]) -> Result<(Link<S>, Vec<u8>), Cut>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let begin = async {
+        let mut link = shake(stream, ours, theirs, &Opening::Document).await?;
+        let head = link.receiver.next(document::HEAD_LEN).await?.to_vec();
+        Ok((link, head))
+    };
+    timeout(HANDSHAKE_LIMIT, begin).await?
+}
+
+/// The opener's three messages.
+async fn shake<S>(stream: S, ours: &Secret<32>, theirs: &[u8; 32], opening: &Opening) -> Result<Link<S>, Cut>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let [ephemeral, reply, proof] = HANDSHAKE_LENS;
+    let (mut read, mut write) = tokio::io::split(stream);
+    let mut noise = Builder::new(frame::PATTERN.parse()?)
+        .prologue(frame::PROLOGUE)?
+        .local_private_key(ours.expose())?
+        .remote_public_key(theirs)?
+        .build_initiator()?;
+    say::<_, 0>(&mut noise, &mut write, ephemeral, &[]).await?;
+    hear::<_, 0>(&mut noise, &mut read, reply).await?;
+    say(&mut noise, &mut write, proof, &opening.encode()).await?;
+    Link::open(noise, read, write)
 }
 
 /// An opener that has proved its link key, and waits to be let in.
@@ -97,8 +123,8 @@ where
 pub struct Caller<S> {
     /// The link key it has proved.
     pub key: [u8; 32],
-    /// What it said of itself.
-    pub hello: Hello,
+    /// What it wants.
+    pub opening: Opening,
     link: Link<S>,
 }
 
@@ -119,9 +145,9 @@ where
             .build_responder()?;
         hear::<_, 0>(&mut noise, &mut read, ephemeral).await?;
         say::<_, 0>(&mut noise, &mut write, reply, &[]).await?;
-        let hello = hear::<_, HELLO_LEN>(&mut noise, &mut read, proof).await?;
+        let opening = hear::<_, HELLO_LEN>(&mut noise, &mut read, proof).await?;
         let key = noise.get_remote_static().and_then(|key| key.try_into().ok()).ok_or(Cut)?;
-        Ok(Caller { key, hello: Hello::decode(&hello)?, link: Link::open(noise, read, write)? })
+        Ok(Caller { key, opening: Opening::decode(&opening)?, link: Link::open(noise, read, write)? })
     };
     timeout(HANDSHAKE_LIMIT, shake).await?
 }
@@ -135,6 +161,11 @@ impl<S: AsyncRead + AsyncWrite> Caller<S> {
         self.link.sender.push(&hello.encode())?;
         timeout(HANDSHAKE_LIMIT, self.link.sender.flush()).await??;
         Ok(self.link)
+    }
+
+    /// What a caller that asks for the document is answered through. It has nothing more to say.
+    pub fn listens(self) -> Sender<S> {
+        self.link.sender
     }
 }
 
@@ -220,6 +251,24 @@ impl<S: AsyncWrite> Sender<S> {
         self.flush().await
     }
 
+    /// Says what comes before a document. Not to be dropped half way.
+    ///
+    /// # Errors
+    /// As `packet`.
+    pub async fn head(&mut self, head: &Head) -> Result<(), Cut> {
+        self.push(&head.encode())?;
+        self.flush().await
+    }
+
+    /// Sends a piece of a document. Not to be dropped half way.
+    ///
+    /// # Errors
+    /// As `packet`.
+    pub async fn piece(&mut self, piece: &[u8]) -> Result<(), Cut> {
+        self.push(piece)?;
+        self.flush().await
+    }
+
     /// Encrypts `plain` as one message, to go out with the next `flush`.
     fn push(&mut self, plain: &[u8]) -> Result<(), Cut> {
         let length = plain.len() + TAG_LEN;
@@ -281,15 +330,22 @@ impl<S: AsyncRead> Receiver<S> {
     /// # Errors
     /// `Cut` if the stream ends, fails or stands still, or brings anything but an answer from our peer.
     pub async fn answer(&mut self) -> Result<Answer, Cut> {
-        self.message(frame::ANSWER_LEN + TAG_LEN).await?;
-        self.begun = None;
-        Ok(Answer::decode(&self.plain)?)
+        Ok(Answer::decode(self.next(frame::ANSWER_LEN).await?)?)
     }
 
-    async fn hello(&mut self) -> Result<Hello, Cut> {
-        self.message(HELLO_LEN + TAG_LEN).await?;
+    /// The next piece of a document, which has `length` bytes. Waits for its first byte for ever.
+    ///
+    /// # Errors
+    /// `Cut` if the stream ends, fails or stands still, or brings anything else from our peer.
+    pub async fn piece(&mut self, length: usize) -> Result<&[u8], Cut> {
+        self.next(length).await
+    }
+
+    /// The next message, alone in what it says, of `length` bytes without its tag.
+    async fn next(&mut self, length: usize) -> Result<&[u8], Cut> {
+        self.message(length + TAG_LEN).await?;
         self.begun = None;
-        Ok(Hello::decode(&self.plain)?)
+        Ok(&self.plain)
     }
 
     /// Reads the next message, which has `length` bytes with its tag, into `plain`.
@@ -352,7 +408,8 @@ mod tests {
 
     async fn listener(stream: DuplexStream) -> Result<(Link<DuplexStream>, [u8; 32], Hello), Cut> {
         let caller = respond(stream, &secret(2)).await?;
-        let (key, hello) = (caller.key, caller.hello);
+        let (key, opening) = (caller.key, caller.opening);
+        let Opening::Packets(hello) = opening else { panic!("{opening:?}") };
         Ok((caller.admit(&ANSWER).await?, key, hello))
     }
 

@@ -71,15 +71,23 @@ impl Tor {
     /// A stream to `address`, over circuits that only streams to `peer` use.
     ///
     /// # Errors
-    /// Why there is none. Whether Tor itself is up or down is logged when it changes.
+    /// Why there is none.
     pub async fn connect(&self, address: &NodeAddress, peer: &NodeId) -> Result<Stream, TorFailure> {
         let socks = hold(&self.socks).clone();
-        let connected = match socks {
+        match socks {
             Socks::Unix(path) => self.through(UnixStream::connect(path), address, peer).await,
             Socks::Tcp(proxy) => self.through(connect_tcp(proxy), address, peer).await,
-        };
-        self.note(connected.as_ref().err().copied().filter(|failure| failure.is_tors_own()));
-        connected
+        }
+    }
+
+    /// Tells the log, when it changes, whether Tor itself is up or down, by what a `connect` came to.
+    pub(super) fn note(&self, failure: Option<TorFailure>) {
+        let mut changes = hold(&self.changes);
+        match failure.filter(|failure| failure.is_tors_own()) {
+            None if changes.up() => log(Program::Node, Event::TorUp),
+            Some(why) if changes.down() => log(Program::Node, Event::TorDown { why }),
+            _ => {}
+        }
     }
 
     async fn through<S: Duplex + 'static>(
@@ -90,16 +98,6 @@ impl Tor {
     ) -> Result<Stream, TorFailure> {
         let proxy = timeout(GREETING_LIMIT, proxy).await.ok().and_then(Result::ok).ok_or(TorFailure::Unreachable)?;
         Ok(Box::new(request(proxy, address, &peer.to_string(), &self.password).await?))
-    }
-
-    /// Tells the log what changed.
-    fn note(&self, failure: Option<TorFailure>) {
-        let mut changes = hold(&self.changes);
-        match failure {
-            None if changes.up() => log(Program::Node, Event::TorUp),
-            Some(why) if changes.down() => log(Program::Node, Event::TorDown { why }),
-            _ => {}
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::dial::{Pace, Road};
 use super::document::{self, NotTaken, Ours};
 use super::peers::{Peer, Peers, Us};
+use super::serve::Served;
 use super::socks::Tor;
 use super::trouble::Trouble;
 use crate::config::Config;
@@ -93,6 +94,7 @@ pub(super) fn us(document: &Document, before: Option<&Document>, ours: &Ours, li
     let peers: Peers = others(document).into_iter().collect();
     Us {
         document: *document.hash(),
+        served: Arc::new(Served::new(document.to_text(), *document.hash())),
         clock_tolerance: document.params().epoch / 24,
         peers: peers.after(before.map(others).unwrap_or_default()),
         link_secret: Secret::filled(|bytes| bytes.copy_from_slice(link.expose())),

@@ -3,10 +3,12 @@
 use crate::directory::Rejected;
 
 /// Why a directory document isn't taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DirectoryFault {
     /// It isn't there, or can't be read.
     Unreadable,
+    /// It is taken, but can't be kept for the next start.
+    Unwritable,
     /// It isn't the text of a document, or names something twice.
     Malformed,
     /// Too few signatures of those who are trusted, or a false one.
@@ -33,6 +35,7 @@ impl DirectoryFault {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::Unwritable => "unwritable",
             Self::Malformed => "malformed",
             Self::Signatures => "signatures",
             Self::Rollback => "rollback",

@@ -106,6 +106,11 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
+    // Left by a process of our number that was cut off; in a container there may be no other number.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let written = write_durably(&temporary, bytes, mode);
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
@@ -155,6 +160,15 @@ mod tests {
         assert_eq!(names(dir.path()), ["document"], "nothing is left behind");
         let nowhere = dir.path().join("nowhere/document");
         assert!(replace(&nowhere, b"x", PUBLIC).is_err());
+    }
+
+    #[test]
+    fn what_a_process_left_half_written_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("document");
+        fs::write(dir.path().join(format!("document.{}.new", std::process::id())), b"ha").unwrap();
+        replace(&path, b"whole", PUBLIC).unwrap();
+        assert_eq!((read_text(&path, 6).unwrap().as_str(), names(dir.path())), ("whole", vec!["document".into()]));
     }
 
     #[test]

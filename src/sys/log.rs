@@ -53,7 +53,12 @@ pub enum Event<'a> {
     MtaUp,
     /// It doesn't; what waits is tried again.
     MtaDown,
-    /// The directory document that lies there now is not taken; the one before stays in use.
+    /// The directory document in use is in its last epoch, or over, and nobody gives a newer one.
+    DirectoryStale {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The directory document that lies there now, or that a node gave, is not taken; the one before stays in use.
     DirectoryRejected {
         /// Why.
         why: DirectoryFault,
@@ -95,6 +100,7 @@ impl Event<'_> {
             Self::Directory { .. } => ("directory", NOTICE),
             Self::MtaUp => ("mta-up", NOTICE),
             Self::MtaDown => ("mta-down", WARNING),
+            Self::DirectoryStale { .. } => ("directory-stale", WARNING),
             Self::DirectoryRejected { .. } => ("directory-rejected", WARNING),
             Self::Alarm { .. } => ("alarm", ERROR),
             Self::Reload { .. } => ("reload", NOTICE),
@@ -112,7 +118,7 @@ impl fmt::Display for Event<'_> {
             Self::LinkUp { node } | Self::LinkDown { node, why: None } => write!(f, ": node={node}"),
             Self::LinkDown { node, why: Some(why) } => write!(f, ": node={node}, why={}", why.word()),
             Self::TorDown { why } => write!(f, ": why={}", why.word()),
-            Self::Directory { epoch } => write!(f, ": epoch={epoch}"),
+            Self::Directory { epoch } | Self::DirectoryStale { epoch } => write!(f, ": epoch={epoch}"),
             Self::DirectoryRejected { why } => write!(f, ": why={}", why.word()),
             Self::Alarm { what } => write!(f, ": what={}", what.word()),
             Self::Reload { waiting: [] } => Ok(()),
@@ -180,6 +186,11 @@ mod tests {
                 "<4>tor-down: why=not-socks\n",
             ),
             (Event::Directory { epoch: Epoch(7) }, "fog/node: directory: epoch=7\n", "<5>directory: epoch=7\n"),
+            (
+                Event::DirectoryStale { epoch: Epoch(7) },
+                "fog/node: directory-stale: epoch=7\n",
+                "<4>directory-stale: epoch=7\n",
+            ),
         ] {
             assert_eq!(line(Program::Node, event, false), plain);
             assert_eq!(line(Program::Node, event, true), journal);
