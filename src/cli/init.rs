@@ -336,16 +336,17 @@ impl Done {
                 command("directory sign")
             ),
             (None, true) => format!(
-                "Give this node's descriptor to an authority; once it is in the document, start the node:\n{}{}",
+                "Give this node's descriptor to an authority; once it is in the document, start the node:\n{}{}{}",
                 command("node-info"),
+                command("directory fetch"),
                 command("node")
             ),
             (None, false) => format!(
-                "The document isn't signed yet. Give this node's descriptor to an authority, and keep the document you get\n\
-                 back, as {}:\n{}{}{}",
+                "The document isn't signed yet. Give this node's descriptor to an authority; once it is signed, get it as\n\
+                 {}:\n{}{}{}",
                 document.display(),
                 command("node-info"),
-                command("directory verify --keep FILE"),
+                command("directory fetch"),
                 command("node")
             ),
         }

@@ -47,7 +47,7 @@ enum Verb {
     Send(send::Args),
     /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
-    /// The network's document: add | sign | show | verify | import
+    /// The document: add | sign | show | fetch | verify | import
     Directory(directory::Args),
     /// Recipients who asked not to be written to
     Block(block::Args),

@@ -44,7 +44,7 @@ fn params(config: &Config, global: &Global) -> Result<Params, CliError> {
     }
     Err(CliError::new(ExitCode::Config, "there is no directory document")
         .found(format!("{} is missing", config.spool.document().display()))
-        .try_(command(global, "directory verify --keep FILE")))
+        .try_(command(global, "directory fetch --from KEY@HOST:PORT")))
 }
 
 /// What is to become the next document.

@@ -4,6 +4,7 @@
 //! half-made document never takes the place of a good one. `authority.signed` says what this authority has signed last:
 //! it is written before a signature is given, because two documents of one epoch would stop the network.
 
+mod fetch;
 mod import;
 mod show;
 mod signing;
@@ -44,6 +45,13 @@ enum Verb {
         /// Show this one; nobody is asked who signed it
         file: Option<PathBuf>,
     },
+    /// Ask other nodes for the document, and go by it if it is to be taken
+    Fetch {
+        /// Whom to ask: KEY@HOST:PORT, or a node of the document by name or address [default: directory.sources, else
+        /// nodes of the document]
+        #[arg(long, value_name = "NODE", value_delimiter = ',')]
+        from: Vec<String>,
+    },
     /// List whom to ask for a descriptor: those in the earlier program's nodes.json
     Import {
         /// What that program exported
@@ -68,6 +76,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let told = match &args.verb {
         Verb::Add { file } => signing::add(file, &config, now, global)?,
         Verb::Sign => signing::sign(&config, now, global)?,
+        Verb::Fetch { from } => fetch::fetch(from, &config, now, global)?,
         Verb::Import { file } => import::import(file, &config)?,
         Verb::Show { file } => show::show(file.as_deref(), &config, now, global)?,
         Verb::Verify { file, keep } => verify(file, *keep, &config, now, global)?,
@@ -89,6 +98,11 @@ fn verify(path: &Path, keep: bool, config: &Config, now: Time, global: &Global) 
     let text = file::read_text(path, MAX_DOCUMENT).map_err(|error| io_trouble(path, &error))?;
     let have = kept(config, now)?;
     let document = Document::verify(&text, &config.trust, now, have.as_ref()).map_err(|bad| not_taken(&name, &bad))?;
+    taken(&document, keep, config, now, global)
+}
+
+/// Goes by `document`, if it is to be kept, and tells what it is.
+fn taken(document: &Document, keep: bool, config: &Config, now: Time, global: &Global) -> Result<Told, CliError> {
     let here = document.node(&own_id(config)?).is_some();
     let mut words = format!(
         "good: epoch {}, {} nodes, signed by {} of {}, for {} more\n",
@@ -99,7 +113,7 @@ fn verify(path: &Path, keep: bool, config: &Config, now: Time, global: &Global) 
         span_words(document.valid_until().since(now))
     );
     if keep {
-        go_by(config, &text)?;
+        go_by(config, &document.to_text())?;
         words.push_str("kept: the node goes by it from its next start or SIGHUP on\n");
     }
     if !here {
@@ -138,17 +152,21 @@ fn kept(config: &Config, now: Time) -> Result<Option<Document>, CliError> {
 }
 
 fn not_taken(what: &str, rejected: &Rejected) -> CliError {
-    let error = CliError::new(ExitCode::No, format!("{what} is not taken")).found(rejected.to_string());
+    CliError::new(ExitCode::No, format!("{what} is not taken")).found(rejected.to_string()).try_(advice(rejected))
+}
+
+/// What to do about a document that is not taken.
+const fn advice(rejected: &Rejected) -> &'static str {
     match rejected {
-        Rejected::TooFewSignatures { .. } => error.try_("ask the authorities to sign it"),
+        Rejected::TooFewSignatures { .. } => "ask the authorities to sign it",
         Rejected::UnknownAuthority(_) => {
-            error.try_("if you have its fingerprint from its operator, add it to trust in [directory]")
+            "if you have its fingerprint from its operator, add it to trust in [directory]"
         }
-        Rejected::Rollback { .. } | Rejected::Expired { .. } => error.try_("ask for the document of today"),
-        Rejected::FromTheFuture { .. } => error.try_("look at this machine's clock: date -u"),
-        Rejected::Fork(_) => error.try_("do not use either of them before the authorities have explained this"),
+        Rejected::Rollback { .. } | Rejected::Expired { .. } => "ask for the document of today",
+        Rejected::FromTheFuture { .. } => "look at this machine's clock: date -u",
+        Rejected::Fork(_) => "do not use either of them before the authorities have explained this",
         Rejected::BadSignature(_) | Rejected::TwoNodes(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => {
-            error.try_("take the file as it was given out, byte for byte")
+            "take the file as it was given out, byte for byte"
         }
     }
 }

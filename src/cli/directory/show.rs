@@ -8,7 +8,7 @@ use super::super::words::{candidate, command, io_trouble, params_words, rfc3339,
 use super::Told;
 use crate::config::Config;
 use crate::directory::units::{size, span};
-use crate::directory::{Candidate, Document, Domains, Rejected, Signed, VALID_EPOCHS};
+use crate::directory::{Candidate, Document, Domains, Rejected, Signed, Source, VALID_EPOCHS};
 use crate::id::NodeId;
 use crate::time::Time;
 use serde_json::{Value, json};
@@ -111,6 +111,7 @@ fn node_json(id: &NodeId, signed: &Signed) -> Value {
         "name": node.name,
         "sequence": node.sequence,
         "address": node.address.to_string(),
+        "source": Source::of(node).to_string(),
         "mix": node.mix,
         "exit": exit,
         "family": node.family,

@@ -175,7 +175,8 @@ fn told_of_signing(config: &Config, document: &Document, now: Time, global: &Glo
     let path = config.spool.document();
     let words = format!(
         "The document of epoch {} is signed, with {} nodes, good for {} more.\n\
-         Give {} to everybody; each node goes by it after\n  ->  fog directory verify --keep FILE\n\
+         This node goes by {} from its next start or SIGHUP on.\n\
+         Others get it from there by themselves, or at once after\n  ->  fog directory fetch\n\
          Sign again within {} epochs, so that the network goes on:\n  ->  {}\n",
         document.epoch(),
         document.nodes().count(),
