@@ -8,7 +8,9 @@ mod world;
 
 use fog::delivery::Disposition;
 use fog::directory::Params;
-use fog::engine::{Counts, Engine, ExitSetup, Input, Output, Settings, Setup, Token};
+use fog::engine::{
+    Counts, Engine, ExitSetup, Input, Listed, Output, QueueAnswer, QueueAsk, Settings, Setup, State, Token,
+};
 use fog::id::{MessageId, NodeId, SetId};
 use fog::mail::Address;
 use fog::mail::block::{BlockList, Who};
@@ -747,4 +749,74 @@ fn copies_that_would_take_half_an_epoch_to_leave_are_refused() {
     let refused = Outcome::Permanent(Reason::TooManyCopies);
     assert_eq!(nodes.wish(START, "a@example.com.fog", &mail, wish(10)), refused);
     assert!(matches!(nodes.wish(START, "a@example.com.fog", &mail, wish(2)), Outcome::Accepted(_)));
+}
+
+/// What is asked of the mails that wait at `node`, and what comes of it.
+fn asked(nodes: &mut Nodes, node: usize, now: Time, ask: QueueAsk) -> QueueAnswer {
+    let outputs = nodes.handle(node, now, Input::Queue { token: Token(9), ask });
+    let answer = outputs.into_iter().find_map(|output| match output {
+        Output::Queue { token: Token(9), answer } => Some(answer),
+        _ => None,
+    });
+    answer.expect("an answer")
+}
+
+fn listed(nodes: &mut Nodes, node: usize, now: Time) -> Vec<Listed> {
+    match asked(nodes, node, now, QueueAsk::List) {
+        QueueAnswer::List(list) => list,
+        QueueAnswer::Done(_) => panic!("no list"),
+    }
+}
+
+#[test]
+fn mail_that_waits_for_its_slots_is_listed_by_hours_and_can_be_dropped() {
+    let mut nodes = Nodes::sending_every(Duration::from_secs(600), |_| {});
+    for to in ["a@example.com.fog", "b@example.com.fog"] {
+        assert!(matches!(nodes.submit(START, to, MAIL), Outcome::Accepted(_)));
+    }
+    let later = START.plus(Duration::from_secs(2 * 3600));
+    let list = listed(&mut nodes, 1, START);
+    assert_eq!(list.iter().map(|mail| (mail.state, mail.hours)).collect::<Vec<_>>(), [(State::Waiting, 0); 2]);
+    nodes.cut_power(1);
+    assert_eq!(listed(&mut nodes, 1, START), list, "names and ages are the same after a crash");
+    assert_eq!(asked(&mut nodes, 1, START, QueueAsk::Retry(None)), QueueAnswer::Done(0), "no delay is shortened");
+
+    assert_eq!(asked(&mut nodes, 1, START, QueueAsk::Drop(Some(list[0].id))), QueueAnswer::Done(1));
+    assert_eq!(asked(&mut nodes, 1, START, QueueAsk::Drop(Some(list[0].id))), QueueAnswer::Done(0));
+    assert_eq!(listed(&mut nodes, 1, START), list[1..]);
+    nodes.cut_power(1);
+    assert_eq!(listed(&mut nodes, 1, START), list[1..], "what was dropped is gone");
+    assert_eq!(asked(&mut nodes, 1, later, QueueAsk::Drop(None)), QueueAnswer::Done(1));
+    let held = nodes.engines[1].held().unwrap();
+    assert_eq!((held.mails, held.percent), (0, 0), "and its room with it");
+}
+
+#[test]
+fn mail_that_the_mta_has_put_off_is_asked_for_again_or_dropped() {
+    let mut nodes = Nodes::new(|_| {});
+    nodes.handle(EXIT, START, Input::ExitUp);
+    let packet = nodes.mail(EXIT, 1);
+    assert!(nodes.hand_over(START, HONEST, EXIT, packet));
+    let due = START.plus(HELD);
+    let delivery = |outputs: Vec<Output>| {
+        outputs.into_iter().find_map(|output| match output {
+            Output::Deliver { id, .. } => Some(id),
+            _ => None,
+        })
+    };
+    let from = nodes.ids[HONEST];
+    let id = delivery(nodes.handle(EXIT, due, Input::LinkDown(from))).expect("a mail for the MTA");
+    nodes.handle(EXIT, due, Input::Delivered { id, disposition: Disposition::Temporary });
+    assert_eq!(nodes.counts(EXIT).deferred, 1);
+    let list = listed(&mut nodes, EXIT, due);
+    assert_eq!(list.iter().map(|mail| mail.state).collect::<Vec<_>>(), [State::Deferred]);
+
+    let outputs = nodes.handle(EXIT, due, Input::Queue { token: Token(1), ask: QueueAsk::Retry(Some(list[0].id)) });
+    assert!(matches!(outputs[0], Output::Queue { answer: QueueAnswer::Done(1), .. }), "{outputs:?}");
+    let again = delivery(outputs).expect("it is handed out again at once");
+    assert_eq!(asked(&mut nodes, EXIT, due, QueueAsk::Drop(None)), QueueAnswer::Done(1));
+    // What the MTA says now comes too late.
+    nodes.handle(EXIT, due, Input::Delivered { id: again, disposition: Disposition::Temporary });
+    assert_eq!(listed(&mut nodes, EXIT, due), []);
+    assert_eq!(nodes.engines[EXIT].held().unwrap().outbox, 0);
 }

@@ -86,7 +86,7 @@ impl Network {
         let address = &self.nodes[node].descriptor().address;
         let text = format!(
             "[node]\nname = \"{}\"\nroles = [{}]\nonion = \"{address}\"\nlisten = \"{address}\"\nsockets = \".\"\n{}\
-             [directory]\ntrust = [\"{}\"]\n[spool]\npath = \"spool\"\n{more}",
+             [directory]\ntrust = [\"{}\"]\n[log]\ntarget = \"stderr\"\n[spool]\npath = \"spool\"\n{more}",
             NAMES[node],
             ["", "\"mix\"", "\"exit\""][node],
             ["", "", exit][node],

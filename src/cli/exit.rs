@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::mta::exit::{Event, Exit};
 use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{self, Program};
+use crate::sys::notify;
 use std::cell::Cell;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
             .found(format!("node.roles in {} is without \"exit\"", global.config.display()))
             .try_("add \"exit\" to node.roles, and an [exit] table (fog.toml(5))"));
     }
+    log::set_up(&config.log);
     let trouble = |error: std::io::Error| CliError::new(ExitCode::Io, "the exit can't run").found(error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(trouble)?;
     runtime.block_on(async {
@@ -38,6 +40,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
         log::log(Program::Exit, log::Event::Start);
+        notify::ready();
         while let Some(exit) = &config.exit {
             let reload = Cell::new(false);
             let told = async {
@@ -51,6 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
             // What was being handed over is done and answered when this ends; the node brings the rest again.
             Exit::new(exit.deliver.clone(), suffix, |event| tell(event, node)).serve(&socket, told).await;
             if !reload.get() {
+                notify::stopping();
                 break;
             }
             config = reloaded(&started, config, global, args);
@@ -69,6 +73,7 @@ fn reloaded(started: &Config, config: Config, global: &Global, args: &Args) -> C
             return config;
         }
     };
+    log::set_up(&now.log);
     let moved = args.socket.is_none() && now.node.sockets != started.node.sockets;
     let suffix = now.entry.suffix != started.entry.suffix;
     let waiting = [("node.roles", now.exit.is_none()), ("node.sockets", moved), ("entry.suffix", suffix)];

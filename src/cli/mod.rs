@@ -2,6 +2,8 @@
 
 pub mod block;
 pub mod check;
+pub mod config;
+mod control;
 pub mod demo;
 pub mod directory;
 pub mod error;
@@ -10,11 +12,14 @@ pub mod global;
 pub mod init;
 pub mod node;
 pub mod node_info;
+pub mod queue;
 pub mod send;
+pub mod status;
 mod words;
 
 use crate::mta::pipe::Parent;
 use crate::sys::exit_code::ExitCode;
+use crate::sys::log;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
@@ -43,8 +48,14 @@ enum Verb {
     Init(init::Args),
     /// Find what is wrong with this set-up; writes nothing
     Check(check::Args),
+    /// What is configured (-n: what differs from the defaults)
+    Config(config::Args),
     /// Hand over a mail (sendmail-like; also the MTA's pipe)
     Send(send::Args),
+    /// What waits here: list | retry | drop
+    Queue(queue::Args),
+    /// This node, now (--watch, --json, --nagios)
+    Status(status::Args),
     /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
     /// The document: add | sign | show | fetch | verify | import
@@ -60,8 +71,9 @@ enum Verb {
 /// The verbs in groups, as `fog --help` shows them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
-    ("Set up", &["init", "check"]),
-    ("Use", &["send"]),
+    ("Set up", &["init", "check", "config"]),
+    ("Use", &["send", "queue"]),
+    ("Watch", &["status"]),
     ("Operate", &["node-info", "directory", "block"]),
     ("Services", &["node", "exit"]),
 ];
@@ -104,6 +116,13 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         },
         // `--mta` or `--bsmtp` stands behind `--`, or where it is a value: whoever wrote that is an MTA's pipe all the same.
         Some(_) if for_mta => return defer(&send::wrong_command_line(is_for_exim(args))),
+        Some(Verb::Status(args)) if args.nagios => {
+            let (line, code) = status::nagios(&cli.global);
+            return print(line.as_bytes()).map_or(ExitCode::Unknown, |()| code);
+        }
+        Some(Verb::Status(args)) => status::run(args, &cli.global),
+        Some(Verb::Queue(args)) => queue::run(args, &cli.global),
+        Some(Verb::Config(args)) => config::run(args, &cli.global),
         Some(Verb::Demo(args)) => demo::run(args, &cli.global),
         Some(Verb::Node(args)) => node::run(args, &cli.global),
         Some(Verb::Init(args)) => init::run(args, &cli.global),
@@ -114,6 +133,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Block(args)) => block::run(args, &cli.global),
         Some(Verb::Exit(args)) => exit::run(args, &cli.global),
     };
+    log::flush();
     match result {
         Ok(()) => ExitCode::Ok,
         Err(error) => report(&error, cli.global.json),

@@ -1,7 +1,7 @@
 //! Which keys there are.
 
 /// Each table and its keys. What is not in here is refused, with the nearest that is.
-pub(crate) const KEYS: [(&str, &[&str]); 6] = [
+pub(crate) const KEYS: [(&str, &[&str]); 7] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
     ("entry", &["suffix", "max-size"]),
     (
@@ -22,6 +22,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 6] = [
     ("tor", &["socks"]),
     ("directory", &["trust", "threshold", "sources"]),
     ("spool", &["path", "max"]),
+    ("log", &["level", "target", "every", "round"]),
 ];
 
 /// The keys of `[network]`, which stand in no file: they are given when a network is founded.
@@ -43,4 +44,5 @@ pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
 )];
 
 /// The keys whose value may be a number without quotes.
-pub(super) const NUMBERS: [&str; 4] = ["entry.max-size", "exit.max-size", "directory.threshold", "spool.max"];
+pub(super) const NUMBERS: [&str; 5] =
+    ["entry.max-size", "exit.max-size", "directory.threshold", "spool.max", "log.round"];

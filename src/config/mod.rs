@@ -2,11 +2,14 @@
 
 mod error;
 mod keys;
+mod logging;
 mod network;
 mod settings;
+mod show;
 
 pub use error::ConfigError;
 pub(crate) use keys::KEYS;
+pub use logging::{Level, Log, LogTarget};
 pub use network::network;
 
 use crate::directory::units::{parse_number, parse_rate, parse_size};
@@ -43,6 +46,8 @@ pub struct Config {
     pub spool: Spool,
     /// `exit.block`: the file of recipients who are not to be written to. Every node has one: an entry keeps to it too.
     pub block: PathBuf,
+    /// `[log]`
+    pub log: Log,
 }
 
 /// Who the node is and where it listens.
@@ -62,7 +67,7 @@ pub struct Node {
     pub contact: Option<String>,
     /// Shared by the nodes of one operator.
     pub family: Option<String>,
-    /// The directory of `submit.sock` and `exit.sock`.
+    /// The directory of `submit.sock`, `exit.sock` and `control.sock`.
     pub sockets: PathBuf,
 }
 
@@ -71,6 +76,12 @@ impl Node {
     #[must_use]
     pub fn submit_socket(&self) -> PathBuf {
         self.sockets.join("submit.sock")
+    }
+
+    /// Where the node is asked how it is.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.sockets.join("control.sock")
     }
 
     /// Where mail is handed to `fog exit`.
@@ -196,8 +207,8 @@ impl Config {
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
         let block = settings.or("exit.block", base.join("block"), PATH, path_under(base))?;
-        let sources = sources(&settings)?;
-        Ok(Self { node, entry, exit, socks, trust, sources, spool, block })
+        let (sources, log) = (sources(&settings)?, logging::log(&settings, base)?);
+        Ok(Self { node, entry, exit, socks, trust, sources, spool, block, log })
     }
 }
 

@@ -32,6 +32,8 @@ fn three_lines_are_a_configuration() {
     assert_eq!((config.spool.document(), config.spool.max), (PathBuf::from("/var/lib/fog/directory"), 1 << 30));
     assert_eq!(config.exit, None);
     assert_eq!(config.socks, Socks::Unix("/run/tor/socks".into()));
+    let hour = Duration::from_secs(3600);
+    assert_eq!(config.log, Log { level: Level::Notice, target: LogTarget::Auto, every: hour, round: 8 });
 }
 
 #[test]
@@ -42,7 +44,8 @@ fn every_key_can_be_set() {
          [exit]\ndeliver = \"smtp:127.0.0.1:10027\"\nfrom = \"Some Body <a@b.example>\"\nenvelope-from = \"<>\"\n\
          max-size = 5000\ndomains = [\"x.example\", \"a.example\"]\nnews = \"m-{{date}}@news.example\"\n\
          per-recipient = \"5/2h\"\nrate = \"none\"\nblock = \"b\"\ncomment = \"c\"\n\
-         [directory]\ntrust = [\"{FINGERPRINT}\"]\nthreshold = 1\n[tor]\nsocks = \"127.0.0.1:9050\"\n[spool]\npath = \"/spool\"\nmax = \"2G\"\n"
+         [directory]\ntrust = [\"{FINGERPRINT}\"]\nthreshold = 1\n[tor]\nsocks = \"127.0.0.1:9050\"\n[spool]\npath = \"/spool\"\nmax = \"2G\"\n\
+         [log]\nlevel = \"info\"\ntarget = \"syslog:l\"\nevery = \"1d\"\nround = 16\n"
     );
     let config = parse(&text, &[]).unwrap();
     assert_eq!(config.node.roles, Roles { mix: true, exit: true });
@@ -62,6 +65,8 @@ fn every_key_can_be_set() {
     assert_eq!(config.block, Path::new("/etc/fog/b"));
     assert_eq!(config.spool, Spool { path: "/spool".into(), max: 2 << 30 });
     assert_eq!(config.socks, Socks::Tcp("127.0.0.1:9050".parse().unwrap()));
+    let (day, socket) = (Duration::from_secs(86_400), LogTarget::Syslog("/etc/fog/l".into()));
+    assert_eq!(config.log, Log { level: Level::Info, target: socket, every: day, round: 16 });
 }
 
 #[test]
@@ -105,6 +110,39 @@ fn an_exit_needs_to_know_where_to_and_from_whom() {
 }
 
 #[test]
+fn what_is_shown_is_the_same_configuration_again() {
+    let with_exit = format!("{}node.roles = [\"mix\", \"exit\"]\n", minimal());
+    let exit = ["exit.from=Some Body <a@b.example>", "exit.deliver=lmtp:unix:l", "exit.envelope-from=<>"];
+    let (all, _) = with("spool.max", "\"2G\"");
+    for config in [
+        parse(&minimal(), &[]).unwrap(),
+        parse(&with_exit, &exit).unwrap(),
+        parse(&with_exit, &[exit[0], "exit.deliver=sendmail", "log.target=syslog", "tor.socks=127.0.0.1:9050"])
+            .unwrap(),
+        parse(&all, &[]).unwrap(),
+    ] {
+        let lines = config.show().into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", value?)));
+        assert_eq!(parse(&lines.collect::<String>(), &[]), Ok(config));
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_a_file_that_sets_nothing_else() {
+    let defaults = Config::defaults(Path::new("/etc/fog"));
+    let config = parse(&minimal(), &[]).unwrap().show();
+    assert_eq!(
+        defaults.iter().map(|(key, _)| key).collect::<Vec<_>>(),
+        config.iter().map(|(key, _)| key).collect::<Vec<_>>()
+    );
+    let differs: Vec<_> = config.iter().filter(|set| !defaults.contains(set)).map(|(key, _)| key.as_str()).collect();
+    assert_eq!(differs, ["node.name", "node.onion", "directory.trust", "directory.threshold"]);
+    // A key that shows nothing though it was set is missing in show.rs.
+    let (all, _) = with("spool.max", "\"2G\"");
+    let unseen: Vec<_> = parse(&all, &[]).unwrap().show().into_iter().filter(|(_, value)| value.is_none()).collect();
+    assert_eq!(unseen, []);
+}
+
+#[test]
 fn later_files_and_then_set_override() {
     let files = [("fog.toml", minimal()), ("conf.d/a.toml", "node.name = \"two\"\nspool.max = \"1M\"".into())];
     let files = files.map(|(name, text)| (name.to_owned(), text));
@@ -137,7 +175,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         ("spool = 1", "fog.toml:1:1: `spool` is a table\n    spool = 1\n    [spool]"),
         (
             "[colours]",
-            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, spool",
+            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, spool, log",
         ),
         (
             "[spool]\nmax = \"2X\"",
@@ -207,7 +245,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 30] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
     row(
@@ -250,6 +288,10 @@ const ROWS: [Row; 26] = [
     row("directory.sources", SOURCES, &["\"kvara\"", "\"mix.example.org:1\"", "\"AQE=@mix.example.org:1\""]),
     row("spool.path", "\"/spool\"", &["\"\"", "\"/a\\tb\""]),
     row("spool.max", "\"2G\"", &["\"2X\"", "\"1T\"", "0", "1048575"]),
+    row("log.level", "\"warning\"", &["\"\"", "\"debug\"", "\"Info\""]),
+    row("log.target", "\"syslog:/dev/log\"", &["\"\"", "\"syslog:\"", "\"stdout\"", "\"unix:/dev/log\""]),
+    row("log.every", "\"10m\"", &["\"9m\"", "\"599s\"", "\"8d\"", "\"1\""]),
+    row("log.round", "8", &["7", "0", "-8", "\"many\"", "1048577"]),
 ];
 
 /// TOML that stands for nothing any key takes.

@@ -153,6 +153,12 @@ impl Trust {
         if fits { Ok(Self { threshold, fingerprints }) } else { Err(least) }
     }
 
+    /// How many of them a document needs.
+    #[must_use]
+    pub const fn threshold(&self) -> usize {
+        self.threshold
+    }
+
     /// Whom we trust.
     pub fn fingerprints(&self) -> impl Iterator<Item = &NodeId> {
         self.fingerprints.iter()

@@ -1,6 +1,7 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
 use super::admit::{MessageIds, already_taken, clean, refusal};
+use super::queue::{Listed, QueueId, State, hour_of, hours};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
 use super::{Batch, Output, Token};
@@ -14,6 +15,7 @@ use crate::message::shards::{self, Shard};
 use crate::mix::chain::{Chain, ChainError};
 use crate::mix::schedule::next_slot;
 use crate::mix::{delay, epoch, random, route};
+use crate::secret::Secret;
 use crate::sphinx::geometry::PAYLOAD_LEN;
 use crate::sphinx::xwing::PublicKey;
 use crate::sphinx::{self, Hop, Last, Packet, Randomness};
@@ -91,6 +93,34 @@ impl Entry {
         Ok(entry)
     }
 
+    /// Mails that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        size(self.mails.len())
+    }
+
+    /// The mails that wait, for the operator.
+    pub(super) fn list(&self, now: Time, key: &Secret<32>) -> impl Iterator<Item = Listed> {
+        self.mails.iter().map(move |(row, mail)| {
+            let state = if mail.row.exit.is_none() { State::Waiting } else { State::Leaving };
+            Listed { id: QueueId::of(*row, key), state, hours: hours(mail.row.since, now) }
+        })
+    }
+
+    /// Forgets mails, because the operator says so; says how many.
+    pub(super) fn drop_mails<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        which: impl Fn(RowId) -> bool,
+    ) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for (row, mut mail) in self.mails.extract_if(.., |row, _| which(*row)) {
+            abandon(batch, &mut mail)?;
+            batch.txn.delete(Shelf::Spool, row)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// The next send slot; none while nothing waits, for an unused slot leaves no trace.
     pub(super) fn next_slot(&self) -> Option<Time> {
         if self.mails.is_empty() { None } else { self.next_slot }
@@ -153,7 +183,7 @@ impl Entry {
         if copies > 1 && takes_too_long(document, u32::from(pieces) * u32::from(copies)) {
             return Ok(Outcome::refused(Reason::TooManyCopies));
         }
-        let row = Spooled { message: id, pieces, copies, chain, exit: None };
+        let row = Spooled { message: id, since: hour_of(batch.now), pieces, copies, chain, exit: None };
         let mail = Mail { row, waiting: BTreeMap::new() };
         if self.is_congested(document, &mail) {
             return Ok(Outcome::refused(Reason::SpoolFull));

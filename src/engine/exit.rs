@@ -1,6 +1,7 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
 use super::meter::{Meter, RecipientMark};
+use super::queue::{Listed, QueueId, State, hours};
 use super::quota::Quota;
 use super::relay::Ended;
 use super::rows::{Outgoing, Part, Place, damaged};
@@ -14,6 +15,7 @@ use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shape, Shard};
 use crate::message::{self, Message};
 use crate::mix::retry;
+use crate::secret::Secret;
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
 use crate::time::Time;
 use crate::wire::{Reader, Writer};
@@ -60,6 +62,41 @@ impl Exit {
             exit.outbox.insert(row.id, Outgoing::decode(&row.meta)?);
         }
         Ok(exit)
+    }
+
+    /// Mails that wait for the MTA.
+    pub(super) fn waiting(&self) -> u64 {
+        entry::size(self.outbox.len())
+    }
+
+    /// The mails that wait for the MTA, for the operator.
+    pub(super) fn list(&self, now: Time, key: &Secret<32>) -> impl Iterator<Item = Listed> {
+        self.outbox.iter().map(move |(row, mail)| {
+            let state = if mail.deferred == 0 { State::Outbox } else { State::Deferred };
+            Listed { id: QueueId::of(*row, key), state, hours: hours(mail.since, now) }
+        })
+    }
+
+    /// Has the MTA asked again at once; says for how many mails.
+    pub(super) fn retry(&mut self, now: Time, which: impl Fn(RowId) -> bool) -> u64 {
+        let put_off = self.outbox.iter_mut().filter(|(row, mail)| mail.deferred > 0 && which(**row));
+        let put_off = put_off.filter(|(_, mail)| mail.next > now);
+        entry::size(put_off.map(|(_, mail)| mail.next = now).count())
+    }
+
+    /// Forgets mails, because the operator says so; says how many. What the MTA says of one that it is being asked about
+    /// comes too late.
+    pub(super) fn drop_mails<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        which: impl Fn(RowId) -> bool,
+    ) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for (row, _) in self.outbox.extract_if(.., |row, _| which(*row)) {
+            batch.txn.delete(Shelf::Outbox, row)?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// The next time a mail may be handed out; none while nobody is there to take it.
@@ -268,6 +305,7 @@ impl Exit {
         if !untried && (disposition == Disposition::Permanent || is_too_old(batch, row)) {
             return self.give_up(batch, id);
         }
+        batch.counts.deferred += u64::from(!untried);
         row.deferred = row.deferred.saturating_add(1);
         row.next = if untried { batch.now } else { batch.now.plus(retry::backoff(row.deferred, batch.rng)) };
         let meta = row.encode();

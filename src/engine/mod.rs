@@ -12,6 +12,7 @@ mod entry;
 mod exit;
 mod keys;
 mod meter;
+mod queue;
 mod quota;
 mod relay;
 mod rows;
@@ -19,6 +20,7 @@ mod witness;
 
 pub use exit::WINDOW as EXIT_WINDOW;
 pub use meter::Limits;
+pub use queue::{Listed, QueueAnswer, QueueAsk, QueueId, State};
 pub use relay::WINDOW;
 pub use witness::{Print, Witness};
 
@@ -119,6 +121,13 @@ pub enum Input {
     Document(Box<Document>),
     /// The operator has changed what can be changed of a running node.
     Settings(Settings),
+    /// The operator wants something of the mails that wait. Answered by `Output::Queue`.
+    Queue {
+        /// Comes back with the answer.
+        token: Token,
+        /// What.
+        ask: QueueAsk,
+    },
 }
 
 /// What is to be done outside; everything it rests on is committed.
@@ -130,6 +139,13 @@ pub enum Output {
         token: Token,
         /// An outcome for each recipient.
         reply: Reply,
+    },
+    /// The answer to what the operator wanted of the mails that wait.
+    Queue {
+        /// As it came.
+        token: Token,
+        /// What came of it.
+        answer: QueueAnswer,
     },
     /// The packet is disposed of: kept, a duplicate or refused; the neighbour can't tell which.
     Disposed(Token),
@@ -216,6 +232,8 @@ pub struct Counts {
     pub refused: u64,
     /// Packets pooled.
     pub pooled: u64,
+    /// Those of them that neighbours have handed over.
+    pub taken: u64,
     /// Packets acknowledged by the next hop.
     pub handed_on: u64,
     /// Packets whose replay tag was known.
@@ -226,8 +244,26 @@ pub struct Counts {
     pub assembled: u64,
     /// Mails the MTA took.
     pub delivered: u64,
-    /// Mails that the MTA refused for good, or deferred for too long.
+    /// Times that the MTA put a mail off.
+    pub deferred: u64,
+    /// Mails that the MTA refused for good, or deferred for too long, or that may not go out.
     pub undeliverable: u64,
+}
+
+/// What the engine holds at a moment. Never shown as it stands either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Packets in the pool.
+    pub packets: u64,
+    /// Those of them that are due and have found no way yet.
+    pub overdue: u64,
+    /// Mails that wait for their send slots.
+    pub mails: u64,
+    /// Mails that wait for the local MTA.
+    pub outbox: u64,
+    /// Of the half of the room that is for mail of this node and the half for packets of others, the share in use, in
+    /// percent: of the fuller one.
+    pub percent: u64,
 }
 
 /// A node without its sockets and its clock.
@@ -392,6 +428,23 @@ impl Engine {
         self.counts
     }
 
+    /// What is held now.
+    ///
+    /// # Errors
+    /// `StoreError` if the operating system doesn't say how full the store is.
+    pub fn held(&self) -> Result<Held, StoreError> {
+        let others = self.quota.slots();
+        let fuller = self.store.usage()?.slots.saturating_sub(others).max(others);
+        let half = (self.setup.max_spool / 2).max(1);
+        Ok(Held {
+            packets: self.relay.packets(),
+            overdue: self.relay.overdue(),
+            mails: self.entry.waiting(),
+            outbox: self.exit.waiting(),
+            percent: fuller.saturating_mul(SLOT_LEN as u64).saturating_mul(100) / half,
+        })
+    }
+
     /// The directory document in force, if there is one.
     #[must_use]
     pub fn document(&self) -> Option<&Document> {
@@ -484,6 +537,7 @@ fn apply<R: CryptoRng>(
             Ok(())
         }
         Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
+        Input::Queue { token, ask } => Engine::ask(batch, entry, exit, token, ask),
         // Taken before the batch began.
         Input::Document(_) | Input::Settings(_) => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! The mix: takes packets in, holds them, and hands them on in shuffled batches.
 
+use super::entry::size;
 use super::keys::Keys;
 use super::quota::Quota;
 use super::rows::{Pooled, Then, damaged};
@@ -78,6 +79,16 @@ impl Relay {
         self.held.first().map(|(due, _)| *due)
     }
 
+    /// Packets held.
+    pub(super) fn packets(&self) -> u64 {
+        size(self.rows.len())
+    }
+
+    /// Packets that are due and that no neighbour has taken.
+    pub(super) fn overdue(&self) -> u64 {
+        self.neighbours.values().map(|neighbour| size(neighbour.ready.len() + neighbour.flying.len())).sum()
+    }
+
     /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path; only where there
     /// is no room, or none for this neighbour, it is another, and then nothing is remembered of the packet.
     pub(super) fn packet<R: CryptoRng>(
@@ -123,6 +134,7 @@ impl Relay {
             Some((row, peeled)) => {
                 let id = self.put(batch, row, &record(&peeled), packet.body())?;
                 batch.quota.charge(id, Some(from));
+                batch.counts.taken += 1;
                 batch.book.arrived(id, batch.now, from, packet);
             }
         }

@@ -63,6 +63,8 @@ impl Pooled {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Spooled {
     pub(super) message: MessageId,
+    /// The hour in which it was taken, by its first instant.
+    pub(super) since: Time,
     /// Into how many a copy is cut, spares included.
     pub(super) pieces: u8,
     /// How many copies go out, 1 or more.
@@ -76,7 +78,7 @@ pub(super) struct Spooled {
 impl Spooled {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(64);
-        w.u8(VERSION).bytes(&self.message.0).u8(self.pieces).u8(self.copies);
+        w.u8(VERSION).bytes(&self.message.0).u64(self.since.as_millis()).u8(self.pieces).u8(self.copies);
         write_node(&mut w, self.exit.as_ref());
         for hop in self.chain.hops() {
             write_node(&mut w, hop.as_ref());
@@ -87,13 +89,14 @@ impl Spooled {
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
         read(meta, |r| {
             let message = MessageId(r.array()?);
+            let since = Time::from_millis(r.u64()?);
             let (pieces, copies) = (r.u8()?, r.u8()?);
             let exit = read_node(r)?;
             let mut hops = Vec::new();
             while !r.rest().is_empty() {
                 hops.push(read_node(r)?);
             }
-            Ok(Self { message, pieces, copies, chain: Chain::from_hops(hops), exit })
+            Ok(Self { message, since, pieces, copies, chain: Chain::from_hops(hops), exit })
         })
     }
 }
@@ -240,7 +243,14 @@ mod tests {
         for exit in [None, Some(NodeId([4; 32]))] {
             for hops in [vec![], vec![None, Some(NodeId([6; 32])), None]] {
                 let chain = Chain::from_hops(hops);
-                let row = Spooled { message: MessageId([5; 16]), pieces: 8, copies: 3, chain, exit };
+                let row = Spooled {
+                    message: MessageId([5; 16]),
+                    since: Time::from_millis(7),
+                    pieces: 8,
+                    copies: 3,
+                    chain,
+                    exit,
+                };
                 assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
             }
         }

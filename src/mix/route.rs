@@ -41,6 +41,13 @@ pub fn is_possible(document: &Document, me: &NodeId, exits: &[NodeId], chain: &C
     exits.iter().any(|exit| is_usable(document, me, exit, chain))
 }
 
+/// Whether there is a path for a mail of ours to any exit at all.
+#[must_use]
+pub fn is_there_any(document: &Document, me: &NodeId) -> bool {
+    let exits: Vec<_> = document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect();
+    is_possible(document, me, &exits, &Chain::default())
+}
+
 /// The path of a mail to `exit`: the network's number of hops, the exit last. Before it come mixes: those that `chain`
 /// names, in their places, and each other one drawn uniformly from those that are neither on the path already, nor of the
 /// family of one that is, nor of ours.

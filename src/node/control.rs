@@ -1,76 +1,53 @@
-//! `control.sock`: what the node says of itself to who may open the socket. A request is one line; the answer is one
+//! `control.sock`: what the node says of itself, and what its operator has it do. A request is one line; the answer is one
 //! line of JSON, or, for `witness`, a line for each thing seen until the asker goes.
+//!
+//! Whoever the socket lets in may ask for `status`, which is a group of the operator's choice. All else is for root and the
+//! node's own user.
 
 use super::crowd::{Crowd, Rules, Standing};
+use super::driver::Event;
 use super::local::Local;
-use crate::directory::Document;
-use crate::engine::Witness;
-use crate::id::{Epoch, NodeId};
+use super::status::Status;
+use crate::engine::{Listed, QueueAnswer, QueueAsk, QueueId, Witness};
+use crate::id::NodeId;
 use crate::sys::exit_code::ExitCode;
-use crate::time::Time;
-use mail_parser::DateTime;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Askers at once. An honest one has asked, and been answered, in an instant.
-const ASKERS: Rules = Rules { room: 32, of_one: 32, patience: Duration::from_secs(1) };
+/// Askers at once. An honest one has asked, and been answered, in an instant; and none of them keeps the others out.
+const ASKERS: Rules = Rules { room: 32, of_one: 8, patience: Duration::from_secs(1) };
 
 /// The longest request, line end included.
 const MAX_LINE: u64 = 64;
 
-/// How long a request may take to come in, and each line of the answer to go out.
+/// How long a request may take to come in, the engine to answer it, and each line of the answer to go out.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What the node says of itself. Nothing in it tells of traffic.
+/// What there is to be asked.
 #[derive(Debug)]
-pub struct Status {
-    /// Its published name.
-    pub name: String,
-    /// When it began.
-    pub up_since: Time,
-    /// The directory document in use.
-    pub directory: watch::Receiver<Directory>,
-    /// How many other nodes packets can go to now.
-    pub links_up: Arc<AtomicUsize>,
+pub struct Control {
+    /// What the node says of itself.
+    pub status: Status,
     /// What is seen in a demonstration network; none in any other.
     pub witness: Option<broadcast::Sender<Witness>>,
-}
-
-/// What the node says of its directory document.
-#[derive(Debug, Clone)]
-pub struct Directory {
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// Until when it is good to send by.
-    pub valid_until: Time,
-    /// How many other nodes are in it.
-    pub others: usize,
-}
-
-impl Directory {
-    /// What there is to say of `document`, which this node is in.
-    #[must_use]
-    pub fn new(document: &Document) -> Self {
-        let others = document.nodes().count().saturating_sub(1);
-        Self { epoch: document.epoch(), valid_until: document.valid_until(), others }
-    }
+    /// The way to the engine.
+    pub events: mpsc::Sender<Event>,
 }
 
 /// Answers until it is dropped.
-pub async fn serve(socket: Local, status: Arc<Status>) {
+pub async fn serve(socket: Local, control: Arc<Control>) {
     let mut askers = Crowd::new(ASKERS);
     loop {
         tokio::select! {
             // Late or gone: there is nobody to tell.
             Some(Ok(()) | Err(Gone)) = askers.next() => {}
             (stream, user) = socket.accept() => {
-                let status = Arc::clone(&status);
-                askers.admit(user, |standing| async move { answer(stream, &status, &standing).await });
+                let (control, is_operator) = (Arc::clone(&control), socket.is_operator(user));
+                askers.admit(user, |standing| async move { answer(stream, &control, is_operator, &standing).await });
             }
         }
     }
@@ -82,44 +59,64 @@ struct Gone;
 
 async fn answer(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    status: &Status,
+    control: &Control,
+    is_operator: bool,
     standing: &Standing,
 ) -> Result<(), Gone> {
     let mut line = String::new();
     let mut request = BufReader::new((&mut stream).take(MAX_LINE));
     timeout(LIMIT, request.read_line(&mut line)).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
-    match (line.trim_end_matches('\n'), &status.witness) {
-        ("status", _) => say(&mut stream, &status.to_json()).await,
-        ("witness", Some(witness)) => {
+    let words: Vec<&str> = line.trim_end_matches('\n').split(' ').collect();
+    let answer = match (words.as_slice(), &control.witness) {
+        (["status"], _) => control.status.to_json(),
+        // Whoever may see more has to be told apart before anything else is said.
+        _ if !is_operator => refusal(ExitCode::Permission, "only root and the node's user may ask that", "sudo"),
+        (["queue", asked @ ..], _) => match queue_ask(asked) {
+            Some(ask) => queue(control, ask).await,
+            None => refusal(ExitCode::Usage, "no such request", "queue list | retry ID | drop ID, or all for the ID"),
+        },
+        (["witness"], Some(witness)) => {
             standing.earn();
-            show(stream, witness.subscribe()).await
+            return show(stream, witness.subscribe()).await;
         }
-        ("witness", None) => {
+        (["witness"], None) => {
             let why = "this network hides what its nodes see";
-            say(&mut stream, &refusal(ExitCode::Permission, why, "only a network made by fog demo shows it")).await
+            refusal(ExitCode::Permission, why, "only a network made by fog demo shows it")
         }
-        _ => say(&mut stream, &refusal(ExitCode::Usage, "no such request", "status | witness")).await,
+        _ => refusal(ExitCode::Usage, "no such request", "status | queue | witness"),
+    };
+    say(&mut stream, &answer).await
+}
+
+fn queue_ask(words: &[&str]) -> Option<QueueAsk> {
+    let which = |id: &str| if id == "all" { Some(None) } else { QueueId::parse(id).map(Some) };
+    match words {
+        ["list"] => Some(QueueAsk::List),
+        ["retry", id] => which(id).map(QueueAsk::Retry),
+        ["drop", id] => which(id).map(QueueAsk::Drop),
+        _ => None,
     }
 }
 
-impl Status {
-    fn to_json(&self) -> Value {
-        let directory = self.directory.borrow();
-        json!({
-            "v": 1,
-            "name": self.name,
-            "version": env!("CARGO_PKG_VERSION"),
-            "up_since": rfc3339(self.up_since),
-            "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
-            "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until) },
-        })
+/// Asks the engine, in its turn.
+async fn queue(control: &Control, ask: QueueAsk) -> Value {
+    let asked = async {
+        let (reply, answered) = oneshot::channel();
+        control.events.send(Event::Queue { ask, reply }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(LIMIT, asked).await {
+        Ok(Some(QueueAnswer::List(mails))) => {
+            json!({ "v": 1, "mails": mails.iter().map(listed).collect::<Vec<_>>() })
+        }
+        Ok(Some(QueueAnswer::Done(mails))) => json!({ "v": 1, "mails": mails }),
+        Ok(None) => refusal(ExitCode::TryAgain, "the node is stopping", "start it, and ask again"),
+        Err(_) => refusal(ExitCode::TryAgain, "the node has too much to do to answer", "ask again later"),
     }
 }
 
-/// To the minute: enough for a person, and a clock's seconds are nobody's business.
-fn rfc3339(time: Time) -> String {
-    let minute = time.as_secs() / 60 * 60;
-    DateTime::from_timestamp(i64::try_from(minute).unwrap_or(i64::MAX)).to_rfc3339()
+fn listed(mail: &Listed) -> Value {
+    json!({ "id": mail.id.to_string(), "state": mail.state.word(), "age_h": mail.hours })
 }
 
 fn refusal(code: ExitCode, message: &str, hint: &str) -> Value {
@@ -180,30 +177,31 @@ fn seen_json(seen: &Witness) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::State;
     use crate::id::MessageId;
+    use crate::time::Time;
     use tokio::io::{DuplexStream, duplex};
 
-    fn status(demo: bool) -> Status {
-        Status {
-            name: "kvara".into(),
-            up_since: Time::from_secs(1_780_000_059),
-            directory: watch::channel(Directory {
-                epoch: Epoch(20_601),
-                valid_until: Time::from_secs(1_780_099_200),
-                others: 4,
-            })
-            .1,
-            links_up: Arc::new(AtomicUsize::new(3)),
-            witness: demo.then(|| broadcast::channel(2).0),
-        }
+    fn control(demo: bool) -> Control {
+        with_engine(demo).0
     }
 
-    /// The lines that answer `request`, when the asker says no more.
-    async fn ask(status: &Status, request: &[u8]) -> Vec<Value> {
+    fn with_engine(demo: bool) -> (Control, mpsc::Receiver<Event>) {
+        let (events, happened) = mpsc::channel(4);
+        let witness = demo.then(|| broadcast::channel(2).0);
+        (Control { status: super::super::status::tests::status(), witness, events }, happened)
+    }
+
+    /// The lines that answer `request` of the operator, when the asker says no more.
+    async fn ask(control: &Control, request: &[u8]) -> Vec<Value> {
+        ask_as(control, true, request).await
+    }
+
+    async fn ask_as(control: &Control, is_operator: bool, request: &[u8]) -> Vec<Value> {
         let (mut asker, stream) = duplex(10_000);
         asker.write_all(request).await.unwrap();
         asker.shutdown().await.unwrap();
-        let _ = answer(stream, status, &Standing::default()).await;
+        let _ = answer(stream, control, is_operator, &Standing::default()).await;
         lines(&mut asker).await
     }
 
@@ -214,38 +212,75 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn status_says_nothing_of_traffic_and_no_seconds() {
-        let want = json!({
-            "v": 1, "name": "kvara", "version": env!("CARGO_PKG_VERSION"), "up_since": "2026-05-28T20:27:00Z",
-            "links": { "known": 4, "up": 3 },
-            "directory": { "epoch": 20_601, "valid_until": "2026-05-30T00:00:00Z" },
-        });
-        assert_eq!(ask(&status(false), b"status\n").await, [want]);
+    async fn who_is_not_the_operator_gets_the_status_and_nothing_else() {
+        let (control, mut happened) = with_engine(true);
+        assert_eq!(ask_as(&control, false, b"status\n").await, ask(&control, b"status\n").await);
+        for request in [&b"queue list\n"[..], b"queue drop all\n", b"witness\n", b"stop\n", b"status \n", b"\n"] {
+            let [said]: [Value; 1] = ask_as(&control, false, request).await.try_into().unwrap();
+            assert_eq!(said["error"]["code"], 77, "{said}");
+        }
+        assert!(happened.try_recv().is_err(), "the engine has heard nothing of it");
+    }
+
+    #[tokio::test]
+    async fn the_operator_is_told_what_waits_without_addresses_or_sizes() {
+        let (control, mut happened) = with_engine(false);
+        let id = QueueId::parse("0a0b0c0d0e0f").unwrap();
+        let engine = async {
+            let Some(Event::Queue { ask: QueueAsk::List, reply }) = happened.recv().await else {
+                panic!("no question")
+            };
+            reply.send(QueueAnswer::List(vec![Listed { id, state: State::Deferred, hours: 3 }])).unwrap();
+            let Some(Event::Queue { ask: QueueAsk::Drop(Some(wanted)), reply }) = happened.recv().await else {
+                panic!("no question")
+            };
+            reply.send(QueueAnswer::Done(u64::from(wanted == id))).unwrap();
+            let Some(Event::Queue { ask: QueueAsk::Retry(None), .. }) = happened.recv().await else {
+                panic!("nothing")
+            };
+        };
+        let asker = async {
+            let want = json!({ "v": 1, "mails": [{ "id": "0a0b0c0d0e0f", "state": "deferred", "age_h": 3 }] });
+            assert_eq!(ask(&control, b"queue list\n").await, [want]);
+            assert_eq!(ask(&control, b"queue drop 0a0b0c0d0e0f\n").await, [json!({ "v": 1, "mails": 1 })]);
+            assert_eq!(ask(&control, b"queue retry all\n").await[0]["error"]["code"], 75, "it stops");
+        };
+        tokio::join!(engine, asker);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_is_stuck_is_not_waited_for() {
+        let (control, _happened) = with_engine(false);
+        let begin = tokio::time::Instant::now();
+        assert_eq!(ask(&control, b"queue list\n").await[0]["error"]["code"], 75);
+        assert_eq!(begin.elapsed(), LIMIT);
     }
 
     #[tokio::test]
     async fn what_is_no_request_is_refused_with_words() {
-        for request in [&b"stop\n"[..], b"\n", b"status please\n", &[b'a'; 5000]] {
-            let [said]: [Value; 1] = ask(&status(true), request).await.try_into().unwrap();
+        for request in
+            [&b"stop\n"[..], b"\n", b"status please\n", b"queue\n", b"queue drop\n", b"queue drop x\n", &[b'a'; 5000]]
+        {
+            let [said]: [Value; 1] = ask(&control(true), request).await.try_into().unwrap();
             assert_eq!((&said["v"], &said["error"]["code"]), (&json!(1), &json!(64)), "{said}");
         }
-        assert!(ask(&status(true), b"\xff\n").await.is_empty(), "no text");
+        assert!(ask(&control(true), b"\xff\n").await.is_empty(), "no text");
     }
 
     #[tokio::test]
     async fn a_real_network_shows_nothing_of_its_inside() {
-        let [said]: [Value; 1] = ask(&status(false), b"witness\n").await.try_into().unwrap();
+        let [said]: [Value; 1] = ask(&control(false), b"witness\n").await.try_into().unwrap();
         assert_eq!(said["error"]["code"], 77);
     }
 
     #[tokio::test]
     async fn a_demonstration_shows_what_it_sees_until_the_asker_goes() {
-        let status = status(true);
+        let control = control(true);
         let seen = |mark| Witness::Assembled { message: MessageId([mark; 16]), at: Time::from_millis(5) };
         let (mut asker, stream) = duplex(10_000);
         asker.write_all(b"witness\n").await.unwrap();
         let watching = async {
-            let witness = status.witness.as_ref().unwrap();
+            let witness = control.witness.as_ref().unwrap();
             while witness.receiver_count() == 0 {
                 tokio::task::yield_now().await;
             }
@@ -261,15 +296,15 @@ mod tests {
             drop(asker);
         };
         let standing = Standing::default();
-        tokio::join!(async { answer(stream, &status, &standing).await.unwrap() }, watching);
-        assert_eq!(status.witness.as_ref().unwrap().receiver_count(), 0);
+        tokio::join!(async { answer(stream, &control, true, &standing).await.unwrap() }, watching);
+        assert_eq!(control.witness.as_ref().unwrap().receiver_count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_asker_is_let_go() {
         let (_asker, stream) = duplex(100);
         let begin = tokio::time::Instant::now();
-        assert!(answer(stream, &status(true), &Standing::default()).await.is_err());
+        assert!(answer(stream, &control(true), true, &Standing::default()).await.is_err());
         assert_eq!(begin.elapsed(), LIMIT);
     }
 }

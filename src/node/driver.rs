@@ -1,9 +1,11 @@
 //! The engine's thread: gathers what happened, lets the engine decide and commit once for all of it, and hands out what
 //! it returned. It never waits for a socket; sockets wait for it.
 
+use super::figures::Figures;
+use crate::config;
 use crate::delivery::{Deliver, Disposition};
 use crate::directory::Document;
-use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, Settings, Token, Witness};
+use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, QueueAnswer, QueueAsk, Settings, Token, Witness};
 use crate::id::NodeId;
 use crate::link::frame::Answer;
 use crate::mail::address::Address;
@@ -12,13 +14,14 @@ use crate::store::StoreError;
 use crate::submit::{Reply, Request};
 use crate::sys::clock;
 use crate::sys::log::{self, Program};
+use crate::sys::notify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{self, timeout};
 
 /// How many events may wait for the driver. With this many, sockets stop reading: at worst this many packets lie in
 /// memory, 16 MiB.
@@ -93,6 +96,15 @@ pub enum Event {
         settings: Settings,
         /// The envelope sender of what an exit hands out; the null sender if there is none.
         envelope_from: Option<Address>,
+        /// For the figures.
+        log: config::Log,
+    },
+    /// The operator wants something of the mails that wait.
+    Queue {
+        /// What.
+        ask: QueueAsk,
+        /// Where the answer goes, once it is durable.
+        reply: oneshot::Sender<QueueAnswer>,
     },
     /// Commit what is here, hand out the answers, and end.
     Stop,
@@ -112,15 +124,20 @@ pub struct Outgoing {
 enum Waiting {
     Reply(oneshot::Sender<Reply>),
     Answer(oneshot::Sender<Answer>),
+    Queue(oneshot::Sender<QueueAnswer>),
 }
 
 /// What the driver tells to whom it is not asked by.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Watchers {
     /// The number of links that are up.
     pub links_up: Arc<AtomicUsize>,
+    /// Whether an exit process is here.
+    pub exit_up: Arc<AtomicBool>,
     /// What a node of a demonstration network shows of its inside; none in any other network.
     pub witness: Option<broadcast::Sender<Witness>>,
+    /// Traffic, a period at a time.
+    pub figures: Figures,
 }
 
 /// The engine and everybody it talks to.
@@ -137,6 +154,8 @@ pub struct Driver<C> {
     waiting: BTreeMap<Token, Waiting>,
     links: BTreeMap<NodeId, mpsc::Sender<Outgoing>>,
     exit: Option<mpsc::Sender<Deliver>>,
+    /// When systemd last heard of us.
+    fed: Option<time::Instant>,
 }
 
 impl<C: FnMut(NodeId)> Driver<C> {
@@ -152,6 +171,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
             waiting: BTreeMap::new(),
             links: BTreeMap::new(),
             exit: None,
+            fed: None,
         }
     }
 
@@ -161,21 +181,39 @@ impl<C: FnMut(NodeId)> Driver<C> {
     /// What the store said, at once: nothing of that batch has been acknowledged to anybody.
     pub fn run(mut self, mut events: mpsc::Receiver<Event>, runtime: &Handle) -> Result<(), StoreError> {
         let mut rng = clock::rng();
+        // Three times as often as systemd wants to hear of us. An engine that is stuck says nothing, and neither does one
+        // whose sockets and clocks are.
+        let longest_sleep = notify::watchdog().map_or(LONGEST_SLEEP, |every| LONGEST_SLEEP.min(every / 3));
         let mut going_on = true;
         while going_on {
-            let (inputs, more) = self.gather(&mut events, runtime);
+            let (inputs, more) = self.gather(&mut events, runtime, longest_sleep);
             going_on = more;
             for output in self.engine.handle(inputs, clock::now(), &mut rng)? {
                 self.hand_out(output);
             }
+            self.watchers.figures.look(&self.engine, self.links.len())?;
+            self.feed_watchdog(longest_sleep);
         }
         Ok(())
     }
 
+    /// Tells systemd that the engine works, as often as it sleeps at most.
+    fn feed_watchdog(&mut self, every: Duration) {
+        if self.fed.is_none_or(|fed| fed.elapsed() >= every / 2) {
+            notify::alive();
+            self.fed = Some(time::Instant::now());
+        }
+    }
+
     /// Waits until something happens or the engine wants to be woken, then takes all that is there, up to `BATCH`.
     /// With it comes whether to go on.
-    fn gather(&mut self, events: &mut mpsc::Receiver<Event>, runtime: &Handle) -> (Vec<Input>, bool) {
-        let wakeup = self.engine.next_wakeup().map_or(LONGEST_SLEEP, |at| at.since(clock::now())).min(LONGEST_SLEEP);
+    fn gather(
+        &mut self,
+        events: &mut mpsc::Receiver<Event>,
+        runtime: &Handle,
+        longest_sleep: Duration,
+    ) -> (Vec<Input>, bool) {
+        let wakeup = self.engine.next_wakeup().map_or(longest_sleep, |at| at.since(clock::now())).min(longest_sleep);
         let mut next = match runtime.block_on(async { timeout(wakeup, events.recv()).await }) {
             Ok(Some(first)) => Some(first),
             Ok(None) => return (Vec::new(), false),
@@ -215,10 +253,12 @@ impl<C: FnMut(NodeId)> Driver<C> {
             Event::Acked { to, id } => Input::Acked { to, id },
             Event::ExitUp { mails } => {
                 self.exit = Some(mails);
+                self.watchers.exit_up.store(true, Ordering::Relaxed);
                 Input::ExitUp
             }
             Event::ExitDown => {
                 self.exit = None;
+                self.watchers.exit_up.store(false, Ordering::Relaxed);
                 Input::ExitDown
             }
             Event::Delivered { id, disposition } => Input::Delivered { id: DeliveryId::from_wire(id), disposition },
@@ -228,13 +268,15 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 let _ = taken.send(keeps);
                 return Some(keeps.then_some(Input::Document(document)));
             }
-            Event::Settings { settings, envelope_from } => {
+            Event::Settings { settings, envelope_from, log } => {
+                self.watchers.figures.set_up(log);
                 // Without the role there is none to say; until the next start mail goes out under the one before.
                 if settings.exit.is_some() {
                     self.envelope_from = envelope_from;
                 }
                 Input::Settings(settings)
             }
+            Event::Queue { ask, reply } => Input::Queue { token: self.await_answer(Waiting::Queue(reply)), ask },
             Event::Stop => return None,
         };
         Some(Some(input))
@@ -252,6 +294,10 @@ impl<C: FnMut(NodeId)> Driver<C> {
         match output {
             Output::Reply { token, reply } => match self.waiting.remove(&token) {
                 Some(Waiting::Reply(to)) => drop(to.send(reply)),
+                _ => bug(),
+            },
+            Output::Queue { token, answer } => match self.waiting.remove(&token) {
+                Some(Waiting::Queue(to)) => drop(to.send(answer)),
                 _ => bug(),
             },
             Output::Disposed(token) => self.answer(token, Answer::DisposedOf),
@@ -305,7 +351,7 @@ fn bug() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::engine::{ExitSetup, Limits, Setup};
     use crate::mail::block::BlockList;
@@ -314,11 +360,12 @@ mod tests {
     use crate::store::{MemoryDisk, RowId, Store};
     use crate::submit::{Outcome, Source, Wish};
     use std::thread;
+    use tokio::sync::watch;
 
     const PEER: NodeId = NodeId([2; 32]);
 
-    /// The driver of a node that knows no other; it refuses mail, and packets are not for it.
-    fn driver() -> Driver<impl FnMut(NodeId)> {
+    /// The engine of a node that knows no other; it refuses mail, and packets are not for it.
+    pub(in super::super) fn engine() -> Engine {
         let setup = Setup {
             me: NodeId([1; 32]),
             suffix: "fog".into(),
@@ -329,9 +376,13 @@ mod tests {
             block: block(),
             dedup_key: Secret::filled(|bytes| bytes.fill(1)),
         };
-        let engine = Engine::open(Store::on(&MemoryDisk::default()).unwrap(), setup, None).unwrap();
-        let watchers = Watchers { links_up: Arc::default(), witness: None };
-        Driver::new(engine, |_| panic!("it knows nobody"), None, watchers)
+        Engine::open(Store::on(&MemoryDisk::default()).unwrap(), setup, None).unwrap()
+    }
+
+    fn driver() -> Driver<impl FnMut(NodeId)> {
+        let figures = Figures::new(config::Log::default(), false, watch::channel(None).0);
+        let watchers = Watchers { links_up: Arc::default(), exit_up: Arc::default(), witness: None, figures };
+        Driver::new(engine(), |_| panic!("it knows nobody"), None, watchers)
     }
 
     fn block() -> Arc<BlockList> {
@@ -431,7 +482,7 @@ mod tests {
         };
         let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
             let settings = Settings { max_spool: 1 << 20, exit, block: block() };
-            driver.input(Event::Settings { settings, envelope_from });
+            driver.input(Event::Settings { settings, envelope_from, log: config::Log::default() });
             let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
             driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into() });
             handed_out.try_recv().unwrap().envelope_from

@@ -14,6 +14,9 @@ use tokio::time::sleep;
 /// The pause after `accept` failed, mostly for want of file descriptors: others' ends free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Whom systemd lets in where it opens a socket for us: its units say which group.
+const ADOPTED_MODE: u32 = 0o660;
+
 /// Why a socket could not be bound.
 #[derive(Debug, Error)]
 pub enum BindError {
@@ -36,6 +39,8 @@ pub struct Local {
     mode: u32,
     /// The user we run as.
     owner: u32,
+    /// Whether the file is ours to remove.
+    is_ours: bool,
 }
 
 impl Local {
@@ -55,9 +60,26 @@ impl Local {
             },
         }
         let listener = UnixListener::bind(path)?;
-        let local = Self { listener, path: path.to_owned(), mode, owner: fs::metadata(path)?.uid() };
+        let local = Self { listener, path: path.to_owned(), mode, owner: fs::metadata(path)?.uid(), is_ours: true };
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         Ok(local)
+    }
+
+    /// Goes on with a socket that systemd has opened at `path`, for its owner and its group. The file is systemd's.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    pub fn adopt(listener: std::os::unix::net::UnixListener, path: &Path) -> Result<Self, BindError> {
+        listener.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(listener)?;
+        let owner = fs::metadata("/proc/self")?.uid();
+        Ok(Self { listener, path: path.to_owned(), mode: ADOPTED_MODE, owner, is_ours: false })
+    }
+
+    /// Whether a caller with this user may do what only the node's operator may.
+    #[must_use]
+    pub const fn is_operator(&self, user: u32) -> bool {
+        user == 0 || user == self.owner
     }
 
     /// The next connection of somebody who may have one, and whose it is, whatever happens to others. Who may not sees
@@ -86,7 +108,7 @@ impl Local {
     /// The system has held the caller against the mode of the file as it is; this holds it against the one we gave it,
     /// for a slip of `chmod` must not open a door.
     const fn may_call(&self, (user, group): (u32, u32), (file_group, file_mode): (u32, u32)) -> bool {
-        if user == 0 || user == self.owner {
+        if self.is_operator(user) {
             return true;
         }
         let lets_group_in = self.mode & 0o020 != 0;
@@ -98,8 +120,10 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // Who finds it left behind replaces it, so it is no loss if this fails.
-        let _ = fs::remove_file(&self.path);
+        if self.is_ours {
+            // Who finds it left behind replaces it, so it is no loss if this fails.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

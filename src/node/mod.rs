@@ -12,6 +12,8 @@ mod document;
 pub mod driver;
 pub mod exit_socket;
 pub mod fetch;
+pub mod figures;
+mod inherited;
 pub mod listen;
 pub mod local;
 pub mod peers;
@@ -21,6 +23,7 @@ pub mod serve;
 pub mod session;
 pub mod socks;
 mod start;
+pub mod status;
 pub mod submit_socket;
 pub mod trouble;
 
@@ -28,8 +31,11 @@ use crate::config::Config;
 use crate::store::StoreError;
 use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
-use crate::sys::log::{Event, Program, log};
+use crate::sys::log::{self, Event, Program, log};
+use crate::sys::notify;
 use driver::{Driver, EVENTS, Watchers};
+use figures::Figures;
+use inherited::Inherited;
 use local::Local;
 use reload::Reload;
 use renew::{Aim, Fetched};
@@ -55,7 +61,8 @@ const WITNESS_ROOM: usize = 4096;
 /// `submit.sock`: for the node's user and the group of those who may hand mail in.
 const SUBMIT_MODE: u32 = 0o660;
 
-/// `exit.sock` and `control.sock`: for the node's user alone. Who may hand mail in may not take it out.
+/// `exit.sock` and `control.sock`: for the node's user alone, unless systemd has opened them for groups of their own. Who
+/// may hand mail in may not take it out.
 const PRIVATE_MODE: u32 = 0o600;
 
 /// Runs the node until it is told to stop (SIGTERM, SIGINT). At SIGHUP it goes by what `read` gives, the configuration
@@ -65,6 +72,8 @@ const PRIVATE_MODE: u32 = 0o600;
 /// # Errors
 /// Why it didn't start, or had to stop.
 pub fn run(config: &Config, read: impl Fn() -> Result<Config, String>, ready: impl FnOnce()) -> Result<(), Trouble> {
+    let inherited = Inherited::take()?;
+    log::set_up(&config.log);
     log(Program::Node, Event::Start);
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -76,7 +85,7 @@ pub fn run(config: &Config, read: impl Fn() -> Result<Config, String>, ready: im
         Signals::new()?
     };
     let node = start::load(config)?;
-    let ended = runtime.block_on(serve(node, config, signals, read, ready));
+    let ended = runtime.block_on(serve(node, config, inherited, signals, read, ready));
     // A name that is being looked up would hold the end up.
     runtime.shutdown_background();
     ended
@@ -93,28 +102,39 @@ struct Sockets {
 async fn serve(
     node: Node,
     config: &Config,
+    inherited: Inherited,
     mut signals: Signals,
     read: impl Fn() -> Result<Config, String>,
     ready: impl FnOnce(),
 ) -> Result<(), Trouble> {
-    let sockets = bind(config).await?;
+    let sockets = bind(config, inherited).await?;
     let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, document } = node;
-    let (road, epoch) = (Arc::new(road), document.epoch());
-    let (shown, directory) = watch::channel(control::Directory::new(&document));
+    let road = Arc::new(road);
+    let (shown, directory) = watch::channel(status::Directory::new(&document, &ours.id));
     let (documents, known) = watch::channel(Arc::new(us));
     let (events, happened) = mpsc::channel(EVENTS);
-    let watchers = Watchers { links_up: Arc::default(), witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0) };
-    let status = Arc::new(control::Status {
+    let (summaries, summary) = watch::channel(None);
+    let watchers = Watchers {
+        links_up: Arc::default(),
+        exit_up: Arc::default(),
+        witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0),
+        figures: Figures::new(config.log.clone(), config.exit.is_some(), summaries),
+    };
+    let status = status::Status {
         name: config.node.name.clone(),
+        roles: config.node.roles,
+        road: Arc::clone(&road),
         up_since: clock::now(),
         directory,
+        summary,
         links_up: Arc::clone(&watchers.links_up),
-        witness: watchers.witness.clone(),
-    });
+        exit_up: Arc::clone(&watchers.exit_up),
+    };
+    let control = Arc::new(control::Control { status, witness: watchers.witness.clone(), events: events.clone() });
 
     let mut tasks = JoinSet::new();
     tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone()));
-    tasks.spawn(control::serve(sockets.control, status));
+    tasks.spawn(control::serve(sockets.control, control));
     if let Some(exit) = sockets.exit {
         tasks.spawn(exit_socket::serve(exit, events.clone()));
     }
@@ -129,7 +149,7 @@ async fn serve(
     };
     let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;
 
-    log(Program::Node, Event::Directory { epoch });
+    reload::announce(&shown.borrow());
     log(Program::Node, Event::Ready);
     ready();
     let (aims, aim) = watch::channel(Aim::new(&document, &ours.id, &config.sources));
@@ -150,6 +170,7 @@ async fn serve(
     };
     let over = tokio::select! {
         () = signals.stop(&mut reload, fetches) => {
+            notify::stopping();
             drop(stop_submissions);
             let finish = async {
                 // Fails when the engine has ended, which is what it is to do.
@@ -187,15 +208,22 @@ fn start_engine(
     Ok(ended)
 }
 
-async fn bind(config: &Config) -> Result<Sockets, Trouble> {
-    let local = |path: &Path, mode| Local::bind(path, mode).map_err(|error| Trouble::socket(path, &error));
+async fn bind(config: &Config, mut inherited: Inherited) -> Result<Sockets, Trouble> {
+    let mut local = |path: &Path, mode| {
+        let bound = inherited.local(path).map_or_else(|| Local::bind(path, mode), |socket| Local::adopt(socket, path));
+        bound.map_err(|error| Trouble::socket(path, &error))
+    };
     let listen = config.node.listen;
-    Ok(Sockets {
-        submit: local(&config.node.submit_socket(), SUBMIT_MODE)?,
-        exit: config.exit.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?,
-        control: local(&config.node.sockets.join("control.sock"), PRIVATE_MODE)?,
-        links: TcpListener::bind(listen).await.map_err(|error| Trouble::listen(listen, &error))?,
-    })
+    let (submit, control) =
+        (local(&config.node.submit_socket(), SUBMIT_MODE)?, local(&config.node.control_socket(), PRIVATE_MODE)?);
+    let exit = config.exit.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?;
+    let refused = |error| Trouble::listen(listen, &error);
+    let links = match inherited.links(listen)? {
+        Some(links) => links.set_nonblocking(true).and_then(|()| TcpListener::from_std(links)).map_err(refused)?,
+        None => TcpListener::bind(listen).await.map_err(refused)?,
+    };
+    inherited.check_rest(config)?;
+    Ok(Sockets { links, submit, exit, control })
 }
 
 /// What a node is told from outside.

@@ -1,13 +1,13 @@
 //! SIGHUP: the configuration is read again, and then the directory document. What is wrong changes nothing. A document
 //! that another node gave out is held against the same rules.
 
-use super::control::Directory;
 use super::dial::Road;
 use super::document::{self, NotTaken, Ours};
 use super::driver::Event;
 use super::peers::Us;
 use super::renew::{Aim, Fetched};
 use super::start::{envelope_from, exit_setup, us};
+use super::status::Directory;
 use crate::config::Config;
 use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
@@ -53,7 +53,8 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         };
         self.road.tor.move_to(config.socks.clone());
         let settings = Settings { max_spool: config.spool.max, exit: exit_setup(&config), block };
-        let settings = Event::Settings { settings, envelope_from: envelope_from(&config) };
+        let settings = Event::Settings { settings, envelope_from: envelope_from(&config), log: config.log.clone() };
+        log::set_up(&config.log);
         // Fails when the engine has ended; whoever waits for that will tell.
         let _ = self.events.send(settings).await;
         log(Program::Node, log::Event::Reload { waiting: &waiting(self.started, &config) });
@@ -131,15 +132,24 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret);
-        self.shown.send_replace(Directory::new(&self.document));
+        let shown = Directory::new(&self.document, &self.ours.id);
         self.known.send_replace(Arc::new(us));
         self.told.clear();
         self.aim();
-        log(Program::Node, log::Event::Directory { epoch: self.document.epoch() });
+        announce(&shown);
+        self.shown.send_replace(shown);
     }
 
     fn aim(&self) {
         self.aims.send_replace(Aim::new(&self.document, &self.ours.id, &self.config.sources));
+    }
+}
+
+/// Tells the log by which document the node goes, and if it is of no use.
+pub(super) fn announce(directory: &Directory) {
+    log(Program::Node, log::Event::Directory { epoch: directory.epoch });
+    if !directory.has_paths {
+        log(Program::Node, log::Event::NotEnoughNodes);
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Tor {
     /// Drawn at each start: with it and the peer's id as user name, Tor gives nobody else's streams our circuits.
     password: String,
     changes: Mutex<Changes>,
+    /// Whether it took our last request; none before there was one.
+    up: Mutex<Option<bool>>,
 }
 
 impl Tor {
@@ -60,12 +62,23 @@ impl Tor {
         let mut password = [0; 16];
         clock::rng().fill_bytes(&mut password);
         let socks = Mutex::new(socks);
-        Self { socks, password: HEXLOWER.encode(&password), changes: Mutex::new(Changes::of_the_unknown()) }
+        Self {
+            socks,
+            password: HEXLOWER.encode(&password),
+            changes: Mutex::new(Changes::of_the_unknown()),
+            up: Mutex::default(),
+        }
     }
 
     /// From now on its SOCKS port is at `socks`; streams that are open stay.
     pub fn move_to(&self, socks: Socks) {
         *hold(&self.socks) = socks;
+    }
+
+    /// Whether it takes requests; none if it wasn't asked yet.
+    #[must_use]
+    pub fn is_up(&self) -> Option<bool> {
+        *hold(&self.up)
     }
 
     /// A stream to `address`, over circuits that only streams to `peer` use.
@@ -82,8 +95,10 @@ impl Tor {
 
     /// Tells the log, when it changes, whether Tor itself is up or down, by what a `connect` came to.
     pub(super) fn note(&self, failure: Option<TorFailure>) {
+        let failure = failure.filter(|failure| failure.is_tors_own());
+        *hold(&self.up) = Some(failure.is_none());
         let mut changes = hold(&self.changes);
-        match failure.filter(|failure| failure.is_tors_own()) {
+        match failure {
             None if changes.up() => log(Program::Node, Event::TorUp),
             Some(why) if changes.down() => log(Program::Node, Event::TorDown { why }),
             _ => {}

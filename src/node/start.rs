@@ -12,7 +12,7 @@ use crate::engine::{Engine, ExitSetup, Limits, Setup};
 use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::sys::key_file::NodeKey;
+use crate::sys::key_file::{self, NodeKey};
 use crate::sys::{block_file, clock};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) struct Node {
 pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let spool = &config.spool.path;
     let store = Store::open(spool).map_err(|error| Trouble::store(spool, &error))?;
-    let key = NodeKey::read(&config.node.key).map_err(|error| Trouble::key(&config.node.key, &error))?;
+    let key = key(config)?;
     let block = block_file::read(&config.block, &key.link);
     let block = block.map_err(|error| Trouble::block_list(&config.block, &error))?;
     let me = key.identity.node_id();
@@ -83,6 +83,15 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         engine,
         document,
     })
+}
+
+/// The node key: from systemd, if it hands it over, else from its file.
+fn key(config: &Config) -> Result<NodeKey, Trouble> {
+    let (path, read) = match key_file::credential() {
+        Some(path) => (path.clone(), NodeKey::read_credential(&path)),
+        None => (config.node.key.clone(), NodeKey::read(&config.node.key)),
+    };
+    read.map_err(|error| Trouble::key(&path, &error))
 }
 
 /// Our side of links by `document`; who was in the one `before` is let in still.

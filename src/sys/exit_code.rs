@@ -6,8 +6,12 @@
 pub enum ExitCode {
     /// Done.
     Ok = 0,
-    /// The answer to what was asked is "no": verify failed, ping lost something.
+    /// The answer to what was asked is "no": verify failed, ping lost something. With `status --nagios`, a warning.
     No = 1,
+    /// Critical, in the words of monitoring programs: only with `status --nagios`.
+    Critical = 2,
+    /// Not known, in theirs: only with `status --nagios`.
+    Unknown = 3,
     /// The command line is wrong.
     Usage = 64,
     /// The data that came in is wrong.

@@ -78,6 +78,15 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     Ok(Zeroizing::new(read_bounded(&file, MAX_SECRET)?))
 }
 
+/// Reads a text that is a secret, of at most 4 KiB, from a credential of systemd (LoadCredential): who may read it is what
+/// systemd has seen to, by means that a mode doesn't show.
+///
+/// # Errors
+/// As `read_text`.
+pub fn read_credential(path: &Path) -> io::Result<Zeroizing<String>> {
+    Ok(Zeroizing::new(read_bounded(&File::open(path)?, MAX_SECRET)?))
+}
+
 /// Makes a directory that only its owner may enter, and its parents. One that is there stays as it is.
 ///
 /// # Errors

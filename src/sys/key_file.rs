@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use data_encoding::BASE64;
 use rand_core::CryptoRng;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -51,9 +51,19 @@ impl NodeKey {
     /// # Errors
     /// See `KeyFileError`.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let text = file::read_secret(path)?;
-        let keys = parse(&text, NODE, ["identity", "link"]);
-        let [identity, link] = keys.ok_or(KeyFileError::Malformed(NODE))?;
+        Self::parse(&file::read_secret(path)?)
+    }
+
+    /// Reads the key that systemd hands to its service alone, from a file that may be root's.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_credential(path: &Path) -> Result<Self, KeyFileError> {
+        Self::parse(&file::read_credential(path).map_err(SecretError::Io)?)
+    }
+
+    fn parse(text: &str) -> Result<Self, KeyFileError> {
+        let [identity, link] = parse(text, NODE, ["identity", "link"]).ok_or(KeyFileError::Malformed(NODE))?;
         Ok(Self { identity: IdentityKey::from_seed(&identity), link })
     }
 
@@ -62,6 +72,13 @@ impl NodeKey {
     pub fn link_public(&self) -> [u8; 32] {
         x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(*self.link.expose())).to_bytes()
     }
+}
+
+/// Where systemd has put the node key for this process, if it has (`LoadCredential=node.key:...`).
+#[must_use]
+pub fn credential() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("node.key");
+    path.exists().then_some(path)
 }
 
 /// Draws an authority's key and writes it to `path`, readable by its owner alone.
@@ -134,6 +151,18 @@ mod tests {
         assert_eq!((&made.link, made.link_public()), (&read.link, read.link_public()));
         assert_ne!(made.identity.public().as_bytes(), &made.link_public());
         assert_eq!(NodeKey::create(&path, &mut rand::rng()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_credential_is_read_whatever_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.key");
+        let made = NodeKey::create(&path, &mut rand::rng()).unwrap();
+        // As systemd leaves it where an access list lets the service in.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        assert_eq!(NodeKey::read_credential(&path).unwrap().link_public(), made.link_public());
+        assert!(NodeKey::read(&path).is_err());
     }
 
     #[test]

@@ -2,10 +2,14 @@
 //! mail can get in, by any mistake.
 
 use super::directory_fault::DirectoryFault;
+use super::outlet::{Line, Outlet};
+use super::summary::{Rounded, Summary, span};
 use super::tor_failure::TorFailure;
+use crate::config::{self, Level, LogTarget};
 use crate::id::Epoch;
 use std::fmt;
-use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Who speaks: the tag of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,42 @@ pub enum Event<'a> {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// The directory document has no path for a mail of this node: nothing is sent.
+    NotEnoughNodes,
+    /// Packets were dropped in the period that is over.
+    Dropped {
+        /// How long it was.
+        period: Duration,
+        /// How many.
+        packets: Rounded,
+    },
+    /// Mails were refused to injectors in the period that is over.
+    Refused {
+        /// How long it was.
+        period: Duration,
+        /// How many, one a recipient.
+        mails: Rounded,
+    },
+    /// The MTA has put off mails in the period that is over.
+    ExitDeferred {
+        /// How long it was.
+        period: Duration,
+        /// How many times.
+        mails: Rounded,
+    },
+    /// Mails that reached this exit did not go out, in the period that is over.
+    ExitRefused {
+        /// How long it was.
+        period: Duration,
+        /// How many.
+        mails: Rounded,
+    },
+    /// The spool has little room left.
+    SpoolLow,
+    /// It has none.
+    SpoolFull,
+    /// What was in the period that is over.
+    Summary(&'a Summary),
     /// The MTA takes mail.
     MtaUp,
     /// It doesn't; what waits is tried again.
@@ -83,29 +123,34 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Its word in the log and its syslog severity.
-    const fn word(self) -> (&'static str, u8) {
-        const ERROR: u8 = 3;
-        const WARNING: u8 = 4;
-        const NOTICE: u8 = 5;
-        const INFO: u8 = 6;
+    /// Its word in the log, and how much it matters.
+    const fn word(self) -> (&'static str, Level) {
+        use Level::{Error, Info, Notice, Warning};
         match self {
-            Self::Start => ("start", NOTICE),
-            Self::Ready => ("ready", NOTICE),
-            Self::Stop => ("stop", NOTICE),
-            Self::LinkUp { .. } => ("link-up", INFO),
-            Self::LinkDown { .. } => ("link-down", WARNING),
-            Self::TorUp => ("tor-up", NOTICE),
-            Self::TorDown { .. } => ("tor-down", WARNING),
-            Self::Directory { .. } => ("directory", NOTICE),
-            Self::MtaUp => ("mta-up", NOTICE),
-            Self::MtaDown => ("mta-down", WARNING),
-            Self::DirectoryStale { .. } => ("directory-stale", WARNING),
-            Self::DirectoryRejected { .. } => ("directory-rejected", WARNING),
-            Self::Alarm { .. } => ("alarm", ERROR),
-            Self::Reload { .. } => ("reload", NOTICE),
-            Self::ConfigRejected { .. } => ("config-rejected", ERROR),
-            Self::Bug => ("bug", ERROR),
+            Self::Start => ("start", Notice),
+            Self::Ready => ("ready", Notice),
+            Self::Stop => ("stop", Notice),
+            Self::LinkUp { .. } => ("link-up", Notice),
+            Self::LinkDown { .. } => ("link-down", Warning),
+            Self::TorUp => ("tor-up", Notice),
+            Self::TorDown { .. } => ("tor-down", Warning),
+            Self::Directory { .. } => ("directory", Notice),
+            Self::DirectoryStale { .. } => ("directory-stale", Warning),
+            Self::DirectoryRejected { .. } => ("directory-rejected", Warning),
+            Self::NotEnoughNodes => ("not-enough-nodes", Error),
+            Self::Dropped { .. } => ("dropped", Notice),
+            Self::Refused { .. } => ("refused", Notice),
+            Self::ExitDeferred { .. } => ("exit-deferred", Notice),
+            Self::ExitRefused { .. } => ("exit-refused", Notice),
+            Self::MtaUp => ("mta-up", Notice),
+            Self::MtaDown => ("mta-down", Warning),
+            Self::SpoolLow => ("spool-low", Warning),
+            Self::SpoolFull => ("spool-full", Error),
+            Self::Alarm { .. } => ("alarm", Error),
+            Self::Summary(_) => ("summary", Info),
+            Self::Reload { .. } => ("reload", Notice),
+            Self::ConfigRejected { .. } => ("config-rejected", Error),
+            Self::Bug => ("bug", Error),
         }
     }
 }
@@ -124,25 +169,79 @@ impl fmt::Display for Event<'_> {
             Self::Reload { waiting: [] } => Ok(()),
             Self::Reload { waiting } => write!(f, ": waiting={}", waiting.join("+")),
             Self::ConfigRejected { at } => write!(f, ": at={}", at.escape_debug()),
-            Self::Start | Self::Ready | Self::Stop | Self::TorUp | Self::MtaUp | Self::MtaDown | Self::Bug => Ok(()),
+            Self::Dropped { period, packets } => write!(f, ": period={}, packets{packets}", span(*period)),
+            Self::Refused { period, mails }
+            | Self::ExitDeferred { period, mails }
+            | Self::ExitRefused { period, mails } => write!(f, ": period={}, mails{mails}", span(*period)),
+            Self::Summary(summary) => write!(f, ": {summary}"),
+            Self::Start
+            | Self::Ready
+            | Self::Stop
+            | Self::TorUp
+            | Self::NotEnoughNodes
+            | Self::SpoolLow
+            | Self::SpoolFull
+            | Self::MtaUp
+            | Self::MtaDown
+            | Self::Bug => Ok(()),
         }
     }
 }
 
-/// Writes one line to stderr: for journald with its severity in front, elsewhere with the program's tag.
-pub fn log(program: Program, event: Event<'_>) {
-    let line = line(program, event, std::env::var_os("JOURNAL_STREAM").is_some());
-    // A log that can't be written must not stop the mail.
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+impl Program {
+    const fn tag(self) -> &'static str {
+        match self {
+            Self::Node => "fog/node",
+            Self::Exit => "fog/exit",
+        }
+    }
 }
 
-fn line(program: Program, event: Event<'_>, journal: bool) -> String {
-    let tag = match program {
-        Program::Node => "fog/node",
-        Program::Exit => "fog/exit",
-    };
-    // journald has the tag from the unit (SyslogIdentifier).
-    if journal { format!("<{}>{event}\n", event.word().1) } else { format!("{tag}: {event}\n") }
+/// How the log of this process goes.
+struct Log {
+    level: Level,
+    target: LogTarget,
+    outlet: Outlet,
+}
+
+impl Log {
+    fn open(config: &config::Log) -> Self {
+        Self { level: config.level, target: config.target.clone(), outlet: Outlet::open(&config.target) }
+    }
+}
+
+static LOG: Mutex<Option<Log>> = Mutex::new(None);
+
+fn hold() -> MutexGuard<'static, Option<Log>> {
+    // Nothing under the lock can fail half way.
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on the log goes as `config` says. Until it is told, a program logs by the defaults.
+pub fn set_up(config: &config::Log) {
+    let mut log = hold();
+    match &mut *log {
+        // What waits there is still written.
+        Some(log) if log.target == config.target => log.level = config.level,
+        log => *log = Some(Log::open(config)),
+    }
+}
+
+/// Says what happened. It never waits: a log that can't be written must not stop the mail.
+pub fn log(program: Program, event: Event<'_>) {
+    let mut log = hold();
+    let log = log.get_or_insert_with(|| Log::open(&config::Log::default()));
+    let level = event.word().1;
+    if level <= log.level {
+        log.outlet.write(Line { tag: program.tag(), severity: level as u8, text: event.to_string() });
+    }
+}
+
+/// Waits a moment for what was said to be written, at the end of a program.
+pub fn flush() {
+    if let Some(log) = &*hold() {
+        log.outlet.flush();
+    }
 }
 
 #[cfg(test)]
@@ -151,50 +250,36 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
-        for (event, plain, journal) in [
-            (Event::Start, "fog/node: start\n", "<5>start\n"),
-            (
-                Event::LinkDown { node: "kvara", why: None },
-                "fog/node: link-down: node=kvara\n",
-                "<4>link-down: node=kvara\n",
-            ),
+        let (period, few) = (Duration::from_secs(3600), Rounded::trouble(3, 8));
+        for (event, want) in [
+            (Event::Start, "start"),
+            (Event::LinkDown { node: "kvara", why: None }, "link-down: node=kvara"),
             (
                 Event::LinkDown { node: "kvara", why: Some(TorFailure::NoDescriptor) },
-                "fog/node: link-down: node=kvara, why=no-descriptor\n",
-                "<4>link-down: node=kvara, why=no-descriptor\n",
+                "link-down: node=kvara, why=no-descriptor",
             ),
-            (
-                Event::DirectoryRejected { why: DirectoryFault::Rollback },
-                "fog/node: directory-rejected: why=rollback\n",
-                "<4>directory-rejected: why=rollback\n",
-            ),
-            (Event::Alarm { what: DirectoryFault::Fork }, "fog/node: alarm: what=fork\n", "<3>alarm: what=fork\n"),
-            (Event::Reload { waiting: &[] }, "fog/node: reload\n", "<5>reload\n"),
-            (
-                Event::Reload { waiting: &["node.listen", "spool.path"] },
-                "fog/node: reload: waiting=node.listen+spool.path\n",
-                "<5>reload: waiting=node.listen+spool.path\n",
-            ),
-            (
-                Event::ConfigRejected { at: "a\nb.toml:2:7" },
-                "fog/node: config-rejected: at=a\\nb.toml:2:7\n",
-                "<3>config-rejected: at=a\\nb.toml:2:7\n",
-            ),
-            (
-                Event::TorDown { why: TorFailure::NotSocks },
-                "fog/node: tor-down: why=not-socks\n",
-                "<4>tor-down: why=not-socks\n",
-            ),
-            (Event::Directory { epoch: Epoch(7) }, "fog/node: directory: epoch=7\n", "<5>directory: epoch=7\n"),
-            (
-                Event::DirectoryStale { epoch: Epoch(7) },
-                "fog/node: directory-stale: epoch=7\n",
-                "<4>directory-stale: epoch=7\n",
-            ),
+            (Event::DirectoryRejected { why: DirectoryFault::Rollback }, "directory-rejected: why=rollback"),
+            (Event::Alarm { what: DirectoryFault::Fork }, "alarm: what=fork"),
+            (Event::Reload { waiting: &[] }, "reload"),
+            (Event::Reload { waiting: &["node.listen", "spool.path"] }, "reload: waiting=node.listen+spool.path"),
+            (Event::ConfigRejected { at: "a\nb.toml:2:7" }, "config-rejected: at=a\\nb.toml:2:7"),
+            (Event::TorDown { why: TorFailure::NotSocks }, "tor-down: why=not-socks"),
+            (Event::Directory { epoch: Epoch(7) }, "directory: epoch=7"),
+            (Event::DirectoryStale { epoch: Epoch(7) }, "directory-stale: epoch=7"),
+            (Event::Dropped { period, packets: few }, "dropped: period=1h, packets<=8"),
+            (Event::ExitRefused { period, mails: few }, "exit-refused: period=1h, mails<=8"),
         ] {
-            assert_eq!(line(Program::Node, event, false), plain);
-            assert_eq!(line(Program::Node, event, true), journal);
+            assert_eq!(event.to_string(), want);
         }
-        assert_eq!(line(Program::Exit, Event::MtaUp, false), "fog/exit: mta-up\n");
+        let summary = crate::sys::summary::tests::summary();
+        assert_eq!(Event::Summary(&summary).to_string(), format!("summary: {summary}"));
+    }
+
+    #[test]
+    fn the_least_level_that_is_said_is_the_one_of_syslog() {
+        assert!(
+            Event::Bug.word().1 as u8 == 3 && Event::MtaDown.word().1 as u8 == 4 && Event::Stop.word().1 as u8 == 5
+        );
+        assert!(Event::Bug.word().1 <= Level::Error && Event::Stop.word().1 > Level::Warning);
     }
 }

@@ -1,4 +1,4 @@
-//! The operating system: clock, randomness, files, exit codes, the log.
+//! The operating system: clock, randomness, files, exit codes, the log, systemd.
 
 pub mod block_file;
 pub mod clock;
@@ -7,4 +7,7 @@ pub mod exit_code;
 pub mod file;
 pub mod key_file;
 pub mod log;
+pub mod notify;
+mod outlet;
+pub mod summary;
 pub mod tor_failure;

@@ -164,7 +164,7 @@ impl Network {
 
     fn spawn(&self, index: usize, verb: &str) -> Child {
         let log = fs::File::create(self.home(index).join(format!("{verb}.log"))).unwrap();
-        let mut command = self.at(index, &[verb]);
+        let mut command = self.at(index, &[verb, "--set", "log.target=stderr"]);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }

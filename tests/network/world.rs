@@ -317,6 +317,7 @@ impl World {
                 let life = self.lives[node];
                 self.at(self.now.plus(LATENCY), Event::Delivered { node, life, id, disposition });
             }
+            Output::Queue { .. } => panic!("nobody asks"),
             Output::Witness(_) => panic!("a witness in a network that is no demonstration"),
         }
     }
@@ -428,7 +429,7 @@ impl World {
             Output::Connect(to) => to.hash(&mut self.trace),
             Output::Send { to, id, packet } => (to, id, packet.as_bytes()).hash(&mut self.trace),
             Output::Deliver { id, recipient, mail } => (id, recipient.to_string(), mail).hash(&mut self.trace),
-            Output::Witness(_) => {}
+            Output::Queue { .. } | Output::Witness(_) => {}
         }
     }
 }

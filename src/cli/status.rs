@@ -1,0 +1,298 @@
+//! `fog status`: the running node, now; of traffic, the last period.
+
+use super::control::{ask, member};
+use super::error::CliError;
+use super::global::Global;
+use super::words::span_words;
+use crate::sys::clock;
+use crate::sys::exit_code::ExitCode;
+use crate::time::Time;
+use mail_parser::DateTime;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+/// How often `--watch` looks again.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+
+/// Width of the first column.
+const LABEL: usize = 16;
+
+/// `fog status`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Look again every 5 seconds, until interrupted
+    #[arg(short, long, conflicts_with = "nagios")]
+    watch: bool,
+    /// One line for a monitoring program; ends with 0 (all is well), 1, 2 or 3 (not known)
+    #[arg(long)]
+    pub(super) nagios: bool,
+}
+
+/// Prints the status.
+///
+/// # Errors
+/// A configuration that can't be read, or a node that can't be asked.
+pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    let config = global.load()?;
+    let mut last = None;
+    loop {
+        let status = ask(&config, global, "status")?;
+        let text = if global.json { format!("{status}\n") } else { text(&status, clock::now()) };
+        if last.as_ref() != Some(&text) {
+            let clear = if args.watch && !global.json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+            super::print(format!("{clear}{text}").as_bytes())?;
+            last = Some(text);
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+/// The line for a monitoring program, and the code to end with.
+#[must_use]
+pub fn nagios(global: &Global) -> (String, ExitCode) {
+    let status = global.load().and_then(|config| ask(&config, global, "status"));
+    match status {
+        Ok(status) => {
+            let (word, code) = verdict(&status);
+            (format!("FOG {word} - {}\n", one_line(&status)), code)
+        }
+        Err(error) if error.exit == ExitCode::Unavailable => {
+            ("FOG CRITICAL - the node is not running\n".into(), ExitCode::Critical)
+        }
+        Err(error) => (format!("FOG UNKNOWN - {}\n", error.what), ExitCode::Unknown),
+    }
+}
+
+/// What hinders mail is critical; what may come right by itself is a warning.
+fn verdict(status: &Value) -> (&'static str, ExitCode) {
+    let critical = ["directory-stale", "not-enough-nodes", "spool-full"];
+    let warnings = words(status);
+    let no_links = member(status, &["links", "up"]) == 0 && member(status, &["tor"]) == "down";
+    if no_links || warnings.iter().any(|warning| critical.contains(warning)) {
+        ("CRITICAL", ExitCode::Critical)
+    } else if warnings.is_empty() {
+        ("OK", ExitCode::Ok)
+    } else {
+        ("WARNING", ExitCode::No)
+    }
+}
+
+fn words(status: &Value) -> Vec<&str> {
+    member(status, &["warnings"]).as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn one_line(status: &Value) -> String {
+    let number = |path: &[&str]| member(status, path).to_string();
+    let links = format!("{}/{} nodes linked", number(&["links", "up"]), number(&["links", "known"]));
+    match words(status).as_slice() {
+        [] => format!("{links}, epoch {}", number(&["directory", "epoch"])),
+        warnings => format!("{}; {links}", warnings.join(", ")),
+    }
+}
+
+/// The status for people.
+fn text(status: &Value, now: Time) -> String {
+    let text = |key: &str| member(status, &[key]).as_str().unwrap_or("?");
+    let mut out = String::new();
+    let name = format!("{:<LABEL$}{}", text("name"), roles(status));
+    let up = time(member(status, &["up_since"])).map_or_else(|| "?".into(), |since| span_words(now.since(since)));
+    let _ = writeln!(out, "{name:<42} fog {}, up {up}", text("version"));
+    let mut line = |label: &str, told: &str| {
+        let _ = writeln!(out, "{label:<LABEL$}{told}");
+    };
+    line("can send", &can_send(status));
+    line(
+        "tor",
+        match text("tor") {
+            "up" => "takes requests",
+            "down" => "takes no requests",
+            _ => "not asked for anything yet",
+        },
+    );
+    line("directory", &directory(status, now));
+    let period = member(status, &["period"]);
+    if period.is_null() {
+        line("traffic", "told when the first period is over");
+    } else {
+        period_lines(period, &mut line);
+    }
+    match member(status, &["exit_process"]) {
+        Value::Bool(true) => line("exit", &exit(period)),
+        Value::Bool(false) => line("exit", "fog exit isn't there; mail for the local MTA waits"),
+        _ => {}
+    }
+    let warnings = words(status);
+    line("warnings", warnings.first().map_or("none", |warning| sentence(warning)));
+    warnings.iter().skip(1).for_each(|warning| line("", sentence(warning)));
+    out
+}
+
+fn roles(status: &Value) -> &'static str {
+    let has = |role| member(status, &["roles", role]) == true;
+    match (has("mix"), has("exit")) {
+        (true, true) => "mix + exit",
+        (true, false) => "mix",
+        (false, true) => "exit",
+        (false, false) => "entry only",
+    }
+}
+
+fn can_send(status: &Value) -> String {
+    let number = |path: &[&str]| member(status, path).as_u64().unwrap_or(0);
+    if member(status, &["can_send"]) != true {
+        return "no: nothing is sent, mail waits".into();
+    }
+    format!(
+        "yes: links to {} of {} nodes are open, {} exits are known",
+        number(&["links", "up"]),
+        number(&["links", "known"]),
+        number(&["exits"])
+    )
+}
+
+fn directory(status: &Value, now: Time) -> String {
+    let epoch = member(status, &["directory", "epoch"]);
+    match time(member(status, &["directory", "valid_until"])) {
+        Some(until) if until > now => format!("epoch {epoch}, valid for {} more", span_words(until.since(now))),
+        _ => format!("epoch {epoch}, expired"),
+    }
+}
+
+fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
+    let number = |key: &str| member(period, &[key]).as_u64().unwrap_or(0);
+    let most = |key: &str| if number(key) == 0 { "none".into() } else { format!("at most {}", number(key)) };
+    line("traffic", &format!("of the last {}, rounded up:", span_words(Duration::from_secs(number("seconds")))));
+    line("  packets", &format!("{} in, {} out, {} dropped", most("in"), most("out"), most("dropped")));
+    line("  held here", &format!("{} packets (mixing), {} overdue", most("held"), most("overdue")));
+    line("  own mail", &format!("{} waiting, {} refused", most("waiting"), most("refused")));
+    line(
+        "spool",
+        match member(period, &["spool"]).as_str() {
+            Some("full") => "full",
+            Some("low") => "more than 80 % in use",
+            _ => "has room",
+        },
+    );
+}
+
+fn exit(period: &Value) -> String {
+    let number = |key: &str| member(period, &[key]).as_u64();
+    let most = |n: u64| if n == 0 { "none".into() } else { format!("at most {n}") };
+    let (Some(waiting), Some(deferred), Some(refused)) =
+        (number("exit_waiting"), number("exit_deferred"), number("exit_refused"))
+    else {
+        return "is there".into();
+    };
+    format!("is there; {} waiting, {} deferred, {} refused", most(waiting), most(deferred), most(refused))
+}
+
+fn sentence(warning: &str) -> &str {
+    match warning {
+        "directory-stale" => "expired directory: get a new one, then systemctl reload fog-node",
+        "not-enough-nodes" => "the directory document has too few nodes for a path",
+        "spool-full" => "the spool is full: mail waits in the MTA (spool.max)",
+        "spool-low" => "the spool is nearly full (spool.max)",
+        "tor-down" => "Tor takes no requests: systemctl status tor",
+        "no-exit-process" => "fog exit isn't there: systemctl status fog-exit",
+        other => other,
+    }
+}
+
+fn time(value: &Value) -> Option<Time> {
+    let parsed = DateTime::parse_rfc3339(value.as_str()?)?;
+    u64::try_from(parsed.to_timestamp()).ok().map(Time::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status() -> Value {
+        json!({
+            "v": 1, "name": "kvara", "version": "0.3.0", "roles": { "mix": true, "exit": true },
+            "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 6, "up": 5 }, "exits": 3,
+            "tor": "up", "directory": { "epoch": 1482, "valid_until": "2026-06-07T15:27:00Z" }, "exit_process": true,
+            "period": {
+                "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 0,
+                "refused": 8, "exit_waiting": 8, "exit_deferred": 0, "exit_refused": 0, "spool": "enough",
+            },
+            "warnings": [],
+        })
+    }
+
+    fn now() -> Time {
+        time(&json!("2026-06-06T20:27:00Z")).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_is_well_is_told_in_a_few_lines() {
+        let want = "\
+kvara           mix + exit                 fog 0.3.0, up 9 d
+can send        yes: links to 5 of 6 nodes are open, 3 exits are known
+tor             takes requests
+directory       epoch 1482, valid for 19 h more
+traffic         of the last 1 h, rounded up:
+  packets       at most 64 in, at most 64 out, none dropped
+  held here     at most 48 packets (mixing), at most 8 overdue
+  own mail      at most 8 waiting, at most 8 refused
+spool           has room
+exit            is there; at most 8 waiting, none deferred, none refused
+warnings        none
+";
+        assert_eq!(text(&status(), now()), want);
+        assert!(want.lines().all(|line| line.len() <= 80));
+        assert_eq!(verdict(&status()), ("OK", ExitCode::Ok));
+        assert_eq!(one_line(&status()), "5/6 nodes linked, epoch 1482");
+    }
+
+    #[test]
+    fn a_node_that_can_do_nothing_says_why_and_what_to_do() {
+        let ill = json!({
+            "v": 1, "name": "kvara", "version": "0.3.0", "roles": { "mix": false, "exit": false },
+            "up_since": "2026-06-06T20:26:00Z", "can_send": false, "links": { "known": 2, "up": 0 }, "exits": 0,
+            "tor": null, "directory": { "epoch": 1482, "valid_until": "2026-06-06T20:00:00Z" }, "exit_process": null,
+            "period": null, "warnings": ["directory-stale", "not-enough-nodes"],
+        });
+        let want = "\
+kvara           entry only                 fog 0.3.0, up 1 min
+can send        no: nothing is sent, mail waits
+tor             not asked for anything yet
+directory       epoch 1482, expired
+traffic         told when the first period is over
+warnings        expired directory: get a new one, then systemctl reload fog-node
+                the directory document has too few nodes for a path
+";
+        assert_eq!(text(&ill, now()), want);
+        assert!(want.lines().all(|line| line.len() <= 80));
+        assert_eq!(one_line(&ill), "directory-stale, not-enough-nodes; 0/2 nodes linked");
+    }
+
+    #[test]
+    fn a_monitoring_program_is_told_by_its_own_numbers() {
+        for (warnings, want) in [
+            (json!([]), ExitCode::Ok),
+            (json!(["no-exit-process"]), ExitCode::No),
+            (json!(["spool-low", "tor-down"]), ExitCode::No),
+            (json!(["spool-full", "no-exit-process"]), ExitCode::Critical),
+            (json!(["directory-stale"]), ExitCode::Critical),
+            (json!(["not-enough-nodes"]), ExitCode::Critical),
+        ] {
+            let status = json!({ "warnings": warnings, "links": { "up": 1 }, "tor": "down" });
+            assert_eq!(verdict(&status).1, want, "{warnings}");
+        }
+        let alone = json!({ "warnings": ["tor-down"], "links": { "up": 0 }, "tor": "down" });
+        assert_eq!(verdict(&alone).1, ExitCode::Critical);
+    }
+
+    #[test]
+    fn a_node_of_another_version_is_told_as_far_as_it_goes() {
+        let told = text(&json!({ "v": 1, "warnings": ["something-new"] }), now());
+        assert!(told.contains("warnings        something-new\n"), "{told}");
+    }
+}

@@ -1,0 +1,227 @@
+//! What a node says of itself to whoever may ask how it is. Of traffic it says what the log said last, and nothing of
+//! this moment.
+
+use super::dial::Road;
+use crate::directory::{Document, Roles};
+use crate::id::{Epoch, NodeId};
+use crate::mix::route;
+use crate::sys::clock;
+use crate::sys::summary::{Room, Rounded, Summary};
+use crate::time::Time;
+use mail_parser::DateTime;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::watch;
+
+/// Where a running node keeps what it says of itself.
+#[derive(Debug)]
+pub struct Status {
+    /// Its published name.
+    pub name: String,
+    /// What it does for others.
+    pub roles: Roles,
+    /// How it reaches others.
+    pub road: Arc<Road>,
+    /// When it began.
+    pub up_since: Time,
+    /// The directory document in use.
+    pub directory: watch::Receiver<Directory>,
+    /// The figures of the last period, once there was one.
+    pub summary: watch::Receiver<Option<Summary>>,
+    /// How many other nodes packets can go to now.
+    pub links_up: Arc<AtomicUsize>,
+    /// Whether an exit process is here.
+    pub exit_up: Arc<AtomicBool>,
+}
+
+/// What the node says of its directory document.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Until when it is good to send by.
+    pub valid_until: Time,
+    /// How many other nodes are in it.
+    pub others: usize,
+    /// The exits among them.
+    pub exits: usize,
+    /// Whether it has a path for a mail of this node.
+    pub has_paths: bool,
+}
+
+/// What somebody should look after; the order is that of how much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Warning {
+    DirectoryStale,
+    NotEnoughNodes,
+    SpoolFull,
+    TorDown,
+    NoExitProcess,
+    SpoolLow,
+}
+
+impl Warning {
+    /// Its word, as the log has it where it has one.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::DirectoryStale => "directory-stale",
+            Self::NotEnoughNodes => "not-enough-nodes",
+            Self::SpoolFull => "spool-full",
+            Self::TorDown => "tor-down",
+            Self::NoExitProcess => "no-exit-process",
+            Self::SpoolLow => "spool-low",
+        }
+    }
+}
+
+impl Directory {
+    /// What there is to say of `document` to the node `me`.
+    #[must_use]
+    pub fn new(document: &Document, me: &NodeId) -> Self {
+        let others = || document.nodes().filter(|(id, _)| *id != me);
+        Self {
+            epoch: document.epoch(),
+            valid_until: document.valid_until(),
+            others: others().count(),
+            exits: others().filter(|(_, node)| node.exit.is_some()).count(),
+            has_paths: route::is_there_any(document, me),
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        clock::now() >= self.valid_until
+    }
+}
+
+impl Status {
+    /// All of it, as `control.sock` says it.
+    pub(super) fn to_json(&self) -> Value {
+        let (directory, summary) = (self.directory.borrow(), *self.summary.borrow());
+        let exit_up = self.roles.exit.then(|| self.exit_up.load(Ordering::Relaxed));
+        let warnings = self.warnings(&directory, summary.as_ref());
+        json!({
+            "v": 1,
+            "name": self.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "roles": { "mix": self.roles.mix, "exit": self.roles.exit },
+            "up_since": rfc3339(self.up_since),
+            "can_send": directory.has_paths && !directory.is_stale(),
+            "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
+            "exits": directory.exits,
+            "tor": self.road.tor.is_up().map(|up| if up { "up" } else { "down" }),
+            "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until) },
+            "exit_process": exit_up,
+            "period": summary.as_ref().map(period),
+            "warnings": warnings.into_iter().map(Warning::word).collect::<Vec<_>>(),
+        })
+    }
+
+    fn warnings(&self, directory: &Directory, summary: Option<&Summary>) -> Vec<Warning> {
+        let room = summary.map_or(Room::Enough, |summary| summary.room);
+        let no_exit_process = self.roles.exit && !self.exit_up.load(Ordering::Relaxed);
+        let all = [
+            (directory.is_stale(), Warning::DirectoryStale),
+            (!directory.has_paths, Warning::NotEnoughNodes),
+            (room == Room::Full, Warning::SpoolFull),
+            (self.road.tor.is_up() == Some(false), Warning::TorDown),
+            (no_exit_process, Warning::NoExitProcess),
+            (room == Room::Low, Warning::SpoolLow),
+        ];
+        all.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning).collect()
+    }
+}
+
+fn period(summary: &Summary) -> Value {
+    let Summary { period, taken, sent, held, overdue, waiting, dropped, refused, exit, room, .. } = *summary;
+    json!({
+        "seconds": period.as_secs(),
+        "in": taken.most(),
+        "out": sent.most(),
+        "held": held.most(),
+        "overdue": overdue.most(),
+        "waiting": waiting.most(),
+        "dropped": dropped.most(),
+        "refused": refused.most(),
+        "exit_waiting": exit.map(|exit| Rounded::most(exit.waiting)),
+        "exit_deferred": exit.map(|exit| Rounded::most(exit.deferred)),
+        "exit_refused": exit.map(|exit| Rounded::most(exit.refused)),
+        "spool": room.word(),
+    })
+}
+
+/// To the minute: enough for a person, and a clock's seconds are nobody's business.
+fn rfc3339(time: Time) -> String {
+    let minute = time.as_secs() / 60 * 60;
+    DateTime::from_timestamp(i64::try_from(minute).unwrap_or(i64::MAX)).to_rfc3339()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::Socks;
+    use crate::node::socks::Tor;
+    use crate::sys::summary::tests::summary;
+    use crate::sys::tor_failure::TorFailure;
+
+    /// An exit's, whose document is good for centuries.
+    pub(in super::super) fn status() -> Status {
+        let directory = Directory {
+            epoch: Epoch(20_601),
+            valid_until: Time::from_secs(32_503_680_059),
+            others: 4,
+            exits: 2,
+            has_paths: true,
+        };
+        Status {
+            name: "kvara".into(),
+            roles: Roles { mix: true, exit: true },
+            road: Arc::new(Road { tor: Tor::new(Socks::Unix("/nonexistent".into())), only_tor: true }),
+            up_since: Time::from_secs(1_780_000_059),
+            directory: watch::channel(directory).1,
+            summary: watch::channel(None).1,
+            links_up: Arc::new(AtomicUsize::new(3)),
+            exit_up: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    #[test]
+    fn before_the_first_period_is_over_nothing_is_said_of_traffic_and_seconds_never() {
+        let want = json!({
+            "v": 1, "name": "kvara", "version": env!("CARGO_PKG_VERSION"), "roles": { "mix": true, "exit": true },
+            "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 4, "up": 3 }, "exits": 2,
+            "tor": null, "directory": { "epoch": 20_601, "valid_until": "3000-01-01T00:00:00Z" },
+            "exit_process": true, "period": null, "warnings": [],
+        });
+        assert_eq!(status().to_json(), want);
+    }
+
+    #[test]
+    fn after_it_the_figures_are_those_of_the_log() {
+        let status = Status { summary: watch::channel(Some(summary())).1, ..status() };
+        let want = json!({
+            "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 0, "refused": 8,
+            "exit_waiting": 8, "exit_deferred": 16, "exit_refused": 0, "spool": "enough",
+        });
+        assert_eq!(status.to_json()["period"], want);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_the_worst_first() {
+        let status = status();
+        let directory =
+            Directory { valid_until: Time::from_secs(1), has_paths: false, ..status.directory.borrow().clone() };
+        let full = Some(Summary { room: Room::Full, ..summary() });
+        let status = Status {
+            directory: watch::channel(directory).1,
+            summary: watch::channel(full).1,
+            exit_up: Arc::default(),
+            ..status
+        };
+        status.road.tor.note(Some(TorFailure::Unreachable));
+        let said = status.to_json();
+        let want = ["directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
+        assert_eq!((&said["warnings"], &said["can_send"]), (&json!(want), &json!(false)));
+        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 4);
+    }
+}
