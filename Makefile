@@ -29,7 +29,7 @@ bench: ## packets built and peeled (beside the sphinx-packet crate), kept on dis
 	$(CARGO) bench --locked --bench custody
 	$(CARGO) bench --locked --bench node
 
-install: ## binary, manual pages and Postfix snippets below DESTDIR and PREFIX
+install: ## binary, manual pages, units and Postfix snippets below DESTDIR and PREFIX
 	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }
 	install -Dm755 $(fog) $(DESTDIR)$(PREFIX)/bin/fog
 	set -e; for page in $(pages); do \
@@ -37,6 +37,11 @@ install: ## binary, manual pages and Postfix snippets below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
 	install -m644 postfix/* $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
 	install -m644 README.md CHANGELOG.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/fog
+	set -e; for unit in systemd/*.service systemd/*.socket; do \
+	  install -Dm644 $$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	sed -i 's|/usr/bin/fog|$(PREFIX)/bin/fog|' $(DESTDIR)$(PREFIX)/lib/systemd/system/fog-*.service
+	install -Dm644 systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fog.conf
+	install -Dm644 systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/fog.conf
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

@@ -31,7 +31,7 @@ use seal::SEAL_LEN;
 use slab::Slab;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use view::View;
@@ -400,8 +400,21 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(io_error(&name))?;
+    give_to_owner_of_directory(path, &file).map_err(io_error(&name))?;
     check_mode(path, 0o600)?;
     Ok(file)
+}
+
+/// What root makes here is the node's user's, who has to open it.
+fn give_to_owner_of_directory(path: &Path, file: &File) -> io::Result<()> {
+    const ROOT: u32 = 0;
+    let dir = path.parent().map(std::fs::metadata).transpose()?;
+    match dir {
+        Some(dir) if dir.uid() != ROOT && file.metadata()?.uid() == ROOT => {
+            std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {

@@ -130,13 +130,28 @@ fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
 fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
+    give_to_owner_of_directory(path, &file)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
+/// What root makes in a directory of somebody else is theirs: the node's user has to read what its operator puts into the
+/// spool.
+fn give_to_owner_of_directory(path: &Path, file: &File) -> io::Result<()> {
+    const ROOT: u32 = 0;
+    let (dir, made) = (fs::metadata(parent_of(path))?, file.metadata()?);
+    if made.uid() != ROOT || dir.uid() == ROOT {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(parent_of(path))?.sync_all()
 }
 
 #[cfg(test)]
@@ -199,6 +214,19 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(matches!(read_secret(&path), Err(SecretError::Access { mode: found, .. }) if found == mode));
         }
+    }
+
+    #[test]
+    fn what_root_makes_in_a_directory_of_somebody_else_is_theirs() {
+        const SOMEBODY: u32 = 64_001;
+        let dir = tempfile::tempdir().unwrap();
+        if std::os::unix::fs::chown(dir.path(), Some(SOMEBODY), Some(SOMEBODY)).is_err() {
+            return;
+        }
+        let path = dir.path().join("document");
+        replace(&path, b"first", PUBLIC).unwrap();
+        let made = fs::metadata(&path).unwrap();
+        assert_eq!((made.uid(), made.gid()), (SOMEBODY, SOMEBODY));
     }
 
     #[test]

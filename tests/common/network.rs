@@ -32,7 +32,9 @@ impl Network {
     pub(crate) fn start(dir: &Path, user: u32, count: usize, deliver: &str) -> Self {
         // Of our own, because the user may not be able to enter the build directory.
         let fog = dir.join("fog");
-        fs::copy(env!("CARGO_BIN_EXE_fog"), &fog).unwrap();
+        // By another process: while we held it open for writing, nobody could run it, and whoever another test starts
+        // at that moment holds it open as well.
+        output(Command::new("cp").arg(env!("CARGO_BIN_EXE_fog")).arg(&fog));
         let mut network = Self { dir: dir.to_owned(), fog, user, nodes: Vec::new(), exit: None };
         network.found(count, deliver);
         network.nodes.resize_with(count, || None);
