@@ -224,6 +224,13 @@ fn a_syslog_daemon_that_is_restarted_hears_the_node_again() {
     let stop = line(21, "stop");
     node.stop();
     assert_eq!(heard(&second), stop);
+
+    // What matters less than what was asked for is not said.
+    let node = entry.start(&mut entry.fog(&["node", "--set", &target, "--set", "log.level=error"]));
+    assert_eq!(heard(&second), format!("<19>fog/node[{}]: not-enough-nodes", node.0.id()));
+    node.stop();
+    second.set_nonblocking(true).unwrap();
+    assert!(second.recv(&mut [0; 8]).is_err());
 }
 
 #[test]
