@@ -234,6 +234,21 @@ fn a_syslog_daemon_that_is_restarted_hears_the_node_again() {
 }
 
 #[test]
+fn the_journal_gets_severities_if_it_is_the_one_that_standard_error_leads_to() {
+    let entry = Entry::new();
+    let path = entry.dir.path().join("journal");
+    for is_it in [true, false] {
+        let file = fs::File::create(&path).unwrap();
+        let (device, inode) = (file.metadata().unwrap().dev(), file.metadata().unwrap().ino());
+        let mut node = entry.fog(&["node", "--set", "log.target=stderr"]);
+        node.env("JOURNAL_STREAM", format!("{device}:{}", if is_it { inode } else { inode + 1 })).stderr(file);
+        entry.start(&mut node).stop();
+        let said = fs::read_to_string(&path).unwrap();
+        assert!(said.starts_with(if is_it { "<5>start\n<5>directory: epoch=" } else { "fog/node: start\n" }), "{said}");
+    }
+}
+
+#[test]
 fn logs_that_stand_still_are_full_or_closed_stop_nothing() {
     let entry = Entry::new();
     let node = || entry.fog(&["node", "--set", "log.target=stderr"]);

@@ -184,8 +184,6 @@ mod tests {
         assert_eq!(heard(&first), format!("<21>fog/node[{}]: start", std::process::id()));
         drop(first);
         std::fs::remove_file(&path).unwrap();
-        outlet.write(line("lost"));
-        outlet.flush();
         let second = daemon(&path);
         outlet.write(line("stop"));
         assert_eq!(heard(&second), format!("<21>fog/node[{}]: stop", std::process::id()));
