@@ -24,18 +24,27 @@ pub(crate) struct Network {
     user: u32,
     nodes: Vec<Option<Child>>,
     exit: Option<Child>,
+    /// What the daemons are given as `--set`.
+    sets: Vec<String>,
 }
 
 impl Network {
     /// Sets up `count` nodes below `dir` and starts them, all as `user`, who must be able to enter `dir`. The exit hands
     /// its mail to `deliver`, in the words of fog.toml(5).
     pub(crate) fn start(dir: &Path, user: u32, count: usize, deliver: &str) -> Self {
+        Self::start_with(dir, user, count, deliver, &["log.target=stderr"])
+    }
+
+    /// The same, with these settings for all daemons.
+    #[allow(dead_code, reason = "not every test has other settings")]
+    pub(crate) fn start_with(dir: &Path, user: u32, count: usize, deliver: &str, sets: &[&str]) -> Self {
         // Of our own, because the user may not be able to enter the build directory.
         let fog = dir.join("fog");
         // By another process: while we held it open for writing, nobody could run it, and whoever another test starts
         // at that moment holds it open as well.
         output(Command::new("cp").arg(env!("CARGO_BIN_EXE_fog")).arg(&fog));
-        let mut network = Self { dir: dir.to_owned(), fog, user, nodes: Vec::new(), exit: None };
+        let mut network = Self { dir: dir.to_owned(), fog, user, nodes: Vec::new(), exit: None, sets: Vec::new() };
+        network.sets = sets.iter().map(|set| format!("--set={set}")).collect();
         network.found(count, deliver);
         network.nodes.resize_with(count, || None);
         for index in 0..count {
@@ -166,7 +175,8 @@ impl Network {
 
     fn spawn(&self, index: usize, verb: &str) -> Child {
         let log = fs::File::create(self.home(index).join(format!("{verb}.log"))).unwrap();
-        let mut command = self.at(index, &[verb, "--set", "log.target=stderr"]);
+        let mut command = self.at(index, &[verb]);
+        command.args(&self.sets);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }
