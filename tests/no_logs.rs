@@ -6,7 +6,7 @@
 //! ends; it may be nowhere else. Real processes; the MTA's own logs are its own, and are not here.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
-#![allow(clippy::disallowed_methods, reason = "real processes have a real clock")]
+#![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "real processes have a real clock and real logs")]
 
 #[path = "common/network.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
