@@ -184,6 +184,14 @@ async fn serve(
         }
         over = &mut ended => over,
     };
+    said_at_the_end(over, config)
+}
+
+/// Tells how the engine has ended; nothing from it means that somebody's bug ended it.
+fn said_at_the_end(
+    over: Result<Result<(), StoreError>, oneshot::error::RecvError>,
+    config: &Config,
+) -> Result<(), Trouble> {
     match over {
         Ok(Ok(())) => {
             log(Program::Node, Event::Stop);
