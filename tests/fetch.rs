@@ -117,7 +117,7 @@ impl Network {
     /// Starts a node; what it says goes to `log` in its home.
     fn start(&mut self, node: usize) {
         let log = File::create(self.home(node).join("log")).unwrap();
-        let node_process = self.fog(node, &["node"]).stderr(log).spawn().unwrap();
+        let node_process = self.fog(node, &["node", "--set", "log.target=stderr"]).stderr(log).spawn().unwrap();
         self.running.push(node_process);
         self.says(node, "ready");
     }

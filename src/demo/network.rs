@@ -213,7 +213,7 @@ fn service(member: &Member, verb: &str) -> Result<Child, CliError> {
     let log = member.dir.join(format!("{verb}.log"));
     let log = File::create(&log).map_err(|error| trouble(format!("{} can't be written", log.display()), &error))?;
     let mut command = fog(member);
-    command.args([verb, "--set", "log.target=stderr"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.args(["--set", "log.target=stderr", verb]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().map_err(|error| trouble(format!("fog {verb} can't be started"), &error))
 }
 
