@@ -9,7 +9,7 @@ mod world;
 use fog::delivery::Disposition;
 use fog::directory::Params;
 use fog::engine::{
-    Counts, Engine, ExitSetup, Input, Listed, Output, QueueAnswer, QueueAsk, Settings, Setup, State, Token,
+    Counts, Engine, ExitSetup, Input, Listed, Output, PacketId, QueueAnswer, QueueAsk, Settings, Setup, State, Token,
 };
 use fog::id::{MessageId, NodeId, SetId};
 use fog::mail::Address;
@@ -25,7 +25,7 @@ use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::{Rate, Time};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use world::{START, bare_network, without};
@@ -99,6 +99,25 @@ impl Nodes {
                 }
             }
         }
+    }
+}
+
+impl Nodes {
+    /// The packets that leave node 1 until all have, and where to.
+    fn packets_of_node_1(&mut self) -> BTreeMap<PacketId, NodeId> {
+        let mut packets = BTreeMap::new();
+        let mut now = START;
+        for _ in 0..600 {
+            now = now.plus(Duration::from_secs(1));
+            for id in self.ids.clone() {
+                for output in self.handle(1, now, Input::LinkUp(id)) {
+                    if let Output::Send { to, id, .. } = output {
+                        packets.insert(id, to);
+                    }
+                }
+            }
+        }
+        packets
     }
 }
 
@@ -681,6 +700,38 @@ fn an_mta_that_brings_many_recipients_again_gets_past_the_first_ones() {
     assert!(taken > 0, "the first request took them all");
 }
 
+#[test]
+fn a_mail_that_comes_again_by_any_door_is_sent_once() {
+    let milter = |mark: u8, other: u8| Source::Milter { marks: [[mark; 32], [other; 32]] };
+    let received = [b"Received: from x by mx\n".as_slice(), MAIL].concat();
+    let other_body = [MAIL, b"more\r\n"].concat();
+    for (first, again, sent) in [
+        // The client sends it again.
+        ((milter(1, 1), "A", MAIL), (milter(1, 1), "B", MAIL), 1),
+        ((milter(1, 2), "A", MAIL), (milter(2, 3), "B", MAIL), 1),
+        ((milter(1, 1), "A", MAIL), (milter(2, 2), "B", MAIL), 2),
+        // What the milter took comes by the pipe as well, or twice by the pipe.
+        ((milter(1, 1), "A", MAIL), (Source::Mta, "A", &received), 1),
+        ((Source::Mta, "A", MAIL), (Source::Mta, "A", &received), 1),
+        // Another mail: of another queue id, or of the same one after a long time.
+        ((milter(1, 1), "A", MAIL), (Source::Mta, "B", MAIL), 2),
+        ((Source::Mta, "A", MAIL), (Source::Mta, "B", MAIL), 2),
+        ((Source::Mta, "A", MAIL), (Source::Mta, "A", &other_body), 2),
+    ] {
+        let mut nodes = Nodes::new(|_| {});
+        for (source, id, mail) in [first, again] {
+            let recipients = vec![Address::parse("a@example.com.fog").unwrap()];
+            let (dedup, wish, mail) = (Some(id.into()), Wish::default(), mail.to_vec());
+            let request = Request { source, dedup, sender: None, wish, recipients, mail };
+            let outputs = nodes.handle(1, START, Input::Submit { token: Token(1), request });
+            let Some(Output::Reply { reply, .. }) = outputs.first() else { panic!("{outputs:?}") };
+            assert!(matches!(reply.outcomes[..], [Outcome::Accepted(_)]), "{:?}", reply.outcomes);
+        }
+        // A small mail is one piece and a spare one.
+        assert_eq!(nodes.packets_of_node_1().len(), 2 * sent, "{first:?} {again:?}");
+    }
+}
+
 /// Names of nodes, by number; 9 is any.
 fn chain(hops: &[usize]) -> Wish {
     let name = |n: &usize| (*n != 9).then(|| format!("node-{n}"));
@@ -716,21 +767,10 @@ fn every_packet_of_every_copy_goes_along_the_chain() {
     let mut nodes = Nodes::new(|_| {});
     let wish = Wish { copies: 4, ..chain(&[2, 9, 3]) };
     assert!(matches!(nodes.wish(START, "a@example.com.fog", MAIL, wish), Outcome::Accepted(_)));
-    let mut packets = BTreeSet::new();
-    let mut now = START;
-    for _ in 0..600 {
-        now = now.plus(Duration::from_secs(1));
-        for id in nodes.ids.clone() {
-            for output in nodes.handle(1, now, Input::LinkUp(id)) {
-                if let Output::Send { to, id, .. } = output {
-                    assert_eq!(to, nodes.ids[2]);
-                    packets.insert(id);
-                }
-            }
-        }
-    }
+    let packets = nodes.packets_of_node_1();
     // A small mail is one piece and a spare one.
     assert_eq!(packets.len(), 8);
+    assert!(packets.values().all(|to| *to == nodes.ids[2]));
 }
 
 #[test]

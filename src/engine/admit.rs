@@ -6,13 +6,13 @@ use crate::directory::Document;
 use crate::id::MessageId;
 use crate::mail::address::Address;
 use crate::mail::hidden::is_door;
-use crate::mail::news;
 use crate::mail::sanitize::{self, EntryRules, Refused};
+use crate::mail::{news, sameness};
 use crate::message::{self, Message};
 use crate::mix::chain::Chain;
 use crate::mix::route;
 use crate::store::{Marks, StoreError};
-use crate::submit::{Reason, Request};
+use crate::submit::{Reason, Request, Source};
 use rand_core::CryptoRng;
 
 /// Whether the mail is refused before it is looked into.
@@ -37,37 +37,72 @@ pub(super) fn refusal<R>(
 
 /// Gives the mails of one request their ids. What an MTA hands in twice gets the same one twice, so that neither this node
 /// nor an exit takes it for two; without our key it tells nothing.
-pub(super) struct MessageIds(Option<blake3::Hasher>);
+pub(super) struct MessageIds(Vec<blake3::Hasher>);
+
+/// The ids of a mail to one recipient.
+pub(super) struct Ids {
+    /// The one it goes by.
+    pub(super) first: MessageId,
+    /// All that it is known by if it comes again, the first too; none if it can't.
+    pub(super) known: Vec<MessageId>,
+}
 
 impl MessageIds {
     /// Reads the mail once, however many its recipients are.
+    ///
+    /// Under one queue id an MTA may bring it through its milter and then through its pipe, with other headers. Its body
+    /// counts too, for queue ids are used again.
     pub(super) fn of<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Self {
-        let hasher = request.dedup.as_ref().map(|dedup| {
+        let keyed = |label: &[u8]| {
             let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
-            for part in [dedup.as_slice(), &request.mail] {
-                // Lengths, so that no two triples are the same bytes.
-                hash.update(&size(part.len()).to_be_bytes()).update(part);
-            }
+            add(&mut hash, label);
             hash
-        });
-        Self(hasher)
+        };
+        let mut all = Vec::new();
+        if let Source::Milter { marks } = request.source {
+            all.extend(marks.map(|mark| {
+                let mut hash = keyed(b"mark");
+                add(&mut hash, &mark);
+                hash
+            }));
+        }
+        all.extend(request.dedup.as_ref().map(|dedup| {
+            let mut hash = keyed(b"queue id");
+            add(&mut hash, dedup);
+            sameness::body(&request.mail).for_each(|line| add(&mut hash, line));
+            hash
+        }));
+        Self(all)
     }
 
-    pub(super) fn of_mail_to(&self, target: &Address, rng: &mut impl CryptoRng) -> MessageId {
-        let mut id = [0; MessageId::LEN];
-        match &self.0 {
-            Some(hash) => hash.clone().update(target.to_string().as_bytes()).finalize_xof().fill(&mut id),
-            None => rng.fill_bytes(&mut id),
-        }
-        MessageId(id)
+    pub(super) fn of_mail_to(&self, target: &Address, rng: &mut impl CryptoRng) -> Ids {
+        let id = |hash: &blake3::Hasher| {
+            let mut id = [0; MessageId::LEN];
+            hash.clone().update(target.to_string().as_bytes()).finalize_xof().fill(&mut id);
+            MessageId(id)
+        };
+        let known: Vec<MessageId> = self.0.iter().map(id).collect();
+        let first = known.first().copied().unwrap_or_else(|| {
+            let mut id = [0; MessageId::LEN];
+            rng.fill_bytes(&mut id);
+            MessageId(id)
+        });
+        Ids { first, known }
     }
 }
 
-pub(super) fn already_taken<R>(batch: &Batch<'_, '_, R>, request: &Request, id: MessageId) -> Result<bool, StoreError> {
-    if request.dedup.is_none() {
-        return Ok(false);
+/// With its length, so that no two lists are the same bytes.
+fn add(hash: &mut blake3::Hasher, part: &[u8]) {
+    hash.update(&size(part.len()).to_be_bytes()).update(part);
+}
+
+pub(super) fn already_taken<R>(batch: &Batch<'_, '_, R>, ids: &Ids) -> Result<bool, StoreError> {
+    for id in &ids.known {
+        if batch.remembered(Marks::Submitted, &batch.mark_of(Marks::Submitted, id))? {
+            return Ok(true);
+        }
     }
-    batch.remembered(Marks::Submitted, &batch.mark_of(Marks::Submitted, &id))
+    Ok(false)
 }
 
 fn reason(refused: Refused) -> Reason {

@@ -1,6 +1,6 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
-use super::admit::{MessageIds, already_taken, clean, refusal};
+use super::admit::{Ids, MessageIds, already_taken, clean, refusal};
 use super::queue::{Listed, QueueId, State, hour_of, hours};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
@@ -159,7 +159,7 @@ impl Entry {
             (Some(target), _) => target,
             // Whoever types `fog send -t` has said what they want.
             (None, Source::Person) => recipient.clone(),
-            (None, Source::Mta) => return Ok(Outcome::refused(Reason::NotFog)),
+            (None, Source::Mta | Source::Milter { .. }) => return Ok(Outcome::refused(Reason::NotFog)),
         };
         let chain = match (refusal(batch, document, request, &target), Chain::of(document, &request.wish.chain)) {
             (Some(reason), _) => return Ok(Outcome::refused(reason)),
@@ -167,8 +167,9 @@ impl Entry {
             (None, Err(ChainError::Length)) => return Ok(Outcome::refused(Reason::ChainLength)),
             (None, Ok(chain)) => chain,
         };
-        let id = handed.ids.of_mail_to(&target, batch.rng);
-        if already_taken(batch, request, id)? {
+        let ids = handed.ids.of_mail_to(&target, batch.rng);
+        let id = ids.first;
+        if already_taken(batch, &ids)? {
             return Ok(Outcome::Accepted(id));
         }
         if !handed.may_be_cleaned() {
@@ -188,7 +189,7 @@ impl Entry {
         if self.is_congested(document, &mail) {
             return Ok(Outcome::refused(Reason::SpoolFull));
         }
-        self.keep(batch, request, mail, &packed)
+        self.keep(batch, &ids, mail, &packed)
     }
 
     /// Whether what waits needs more than half an epoch of slots already. One mail alone is always taken. Without this
@@ -201,7 +202,7 @@ impl Entry {
     fn keep<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        request: &Request,
+        ids: &Ids,
         mail: Mail,
         packed: &[u8],
     ) -> Result<Outcome, StoreError> {
@@ -214,8 +215,8 @@ impl Entry {
             Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),
             Err(error) => return Err(error),
         }
-        if request.dedup.is_some() {
-            let mark = batch.mark_of(Marks::Submitted, &id);
+        for known in &ids.known {
+            let mark = batch.mark_of(Marks::Submitted, known);
             batch.txn.mark(Marks::Submitted, batch.epoch, mark)?;
         }
         Ok(Outcome::Accepted(id))

@@ -100,11 +100,11 @@ pub(super) fn without_blank_lines(raw: &[u8]) -> &[u8] {
 }
 
 /// A line and what follows it. `\n` ends a line whatever the mail uses: what else does is content.
-struct Line<'x> {
-    text: &'x [u8],
+pub(super) struct Line<'x> {
+    pub(super) text: &'x [u8],
     /// The line with its end.
     whole: &'x [u8],
-    rest: &'x [u8],
+    pub(super) rest: &'x [u8],
 }
 
 impl<'x> Line<'x> {
@@ -188,7 +188,8 @@ fn boundary(line: &[u8]) -> Option<&[u8]> {
     line.strip_prefix(b"--").map(<[u8]>::trim_ascii_end).filter(|boundary| !boundary.is_empty())
 }
 
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
+/// The lines of `bytes`.
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = Line<'_>> {
     std::iter::successors(Some(Line::first(bytes)), |line| {
         Some(Line::first(line.rest)).filter(|next| !next.whole.is_empty())
     })

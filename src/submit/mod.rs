@@ -20,6 +20,8 @@ use std::fmt;
 pub const MAX_RECIPIENTS: usize = 1000;
 /// Longest `Request::dedup`.
 pub const MAX_DEDUP: usize = 255;
+/// Length of a mark that a client's mail is known by.
+pub const MARK_LEN: usize = 32;
 
 const VERSION: u8 = 1;
 const ACCEPTED: u8 = 0;
@@ -50,8 +52,14 @@ pub struct Request {
 pub enum Source {
     /// A person, with `fog send`.
     Person,
-    /// An MTA, through its pipe transport or milter: it keeps the mail until it is accepted.
+    /// An MTA, through its pipe transport: it keeps the mail until it is accepted.
     Mta,
+    /// The client of an MTA, through its milter: it sends the mail again until it is accepted, each time under a new
+    /// queue id.
+    Milter {
+        /// What the mail is known by then: it is the same if one of these was there before.
+        marks: [[u8; MARK_LEN]; 2],
+    },
 }
 
 /// What became of a request: an outcome for each recipient, in their order. A single refusal may stand for all.
@@ -108,8 +116,13 @@ impl Request {
     /// `Malformed` if they are more than any such request has: nothing more must be read.
     pub fn body_len(prefix: [u8; PREFIX_LEN], max_mail: usize) -> Result<usize, Malformed> {
         const WISH: usize = 1 + 1 + MAX_CHAIN * (1 + 4 + 32);
-        const ENVELOPE: usize =
-            1 + 1 + (1 + 4 + MAX_DEDUP) + (1 + 4 + MAX_ADDRESS) + WISH + 2 + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
+        const ENVELOPE: usize = 1
+            + (1 + 2 * MARK_LEN)
+            + (1 + 4 + MAX_DEDUP)
+            + (1 + 4 + MAX_ADDRESS)
+            + WISH
+            + 2
+            + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
         bounded(prefix, max_mail.saturating_add(ENVELOPE + 4))
     }
 
@@ -124,10 +137,12 @@ impl Request {
             return Err(Malformed);
         }
         let mut body = Writer::with_capacity(self.mail.len().saturating_add(1024));
-        body.u8(VERSION).u8(match self.source {
-            Source::Person => 0,
-            Source::Mta => 1,
-        });
+        body.u8(VERSION);
+        match self.source {
+            Source::Person => body.u8(0),
+            Source::Mta => body.u8(1),
+            Source::Milter { marks: [first, second] } => body.u8(2).bytes(&first).bytes(&second),
+        };
         match &self.dedup {
             Some(dedup) if dedup.len() > MAX_DEDUP => return Err(Malformed),
             Some(dedup) => body.u8(1).prefixed(dedup)?,
@@ -157,6 +172,7 @@ impl Request {
         let source = match r.u8()? {
             0 => Source::Person,
             1 => Source::Mta,
+            2 => Source::Milter { marks: [r.array()?, r.array()?] },
             _ => return Err(Malformed),
         };
         let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };

@@ -23,10 +23,15 @@ fn split(frame: &[u8]) -> ([u8; PREFIX_LEN], &[u8]) {
     (*prefix, body)
 }
 
+fn sources() -> impl Strategy<Value = Source> {
+    let milter = any::<[[u8; MARK_LEN]; 2]>().prop_map(|marks| Source::Milter { marks });
+    prop_oneof![Just(Source::Person), Just(Source::Mta), milter]
+}
+
 fn requests() -> impl Strategy<Value = Request> {
     let address = "[a-z]{1,20}@[a-z]{1,20}\\.fog".prop_map(|text| to(&text));
     (
-        any::<bool>(),
+        sources(),
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..=MAX_DEDUP)),
         proptest::option::of(address.clone()),
         proptest::collection::vec(proptest::option::of("[a-z0-9-]{1,32}"), 0..=MAX_CHAIN),
@@ -34,8 +39,8 @@ fn requests() -> impl Strategy<Value = Request> {
         proptest::collection::vec(address, 1..20),
         proptest::collection::vec(any::<u8>(), 0..2000),
     )
-        .prop_map(|(mta, dedup, sender, chain, copies, recipients, mail)| Request {
-            source: if mta { Source::Mta } else { Source::Person },
+        .prop_map(|(source, dedup, sender, chain, copies, recipients, mail)| Request {
+            source,
             dedup,
             sender,
             wish: Wish { chain, copies },
@@ -105,7 +110,7 @@ fn the_biggest_request_fits_its_bound_and_one_byte_more_is_refused_unread() {
     let longest = to(&format!("{}@{labels}", "l".repeat(64)));
     assert_eq!(longest.to_string().len(), MAX_ADDRESS);
     let biggest = Request {
-        source: Source::Person,
+        source: Source::Milter { marks: [[7; MARK_LEN]; 2] },
         dedup: Some(vec![7; MAX_DEDUP]),
         sender: Some(longest.clone()),
         wish: Wish { chain: vec![Some("n".repeat(32)); MAX_CHAIN], copies: MAX_COPIES },
