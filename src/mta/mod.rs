@@ -7,6 +7,7 @@ pub mod hand_over;
 pub mod maildir;
 pub mod pipe;
 pub mod reply;
+pub mod request;
 mod sendmail;
 pub mod smtp;
 pub mod submit;

@@ -32,6 +32,18 @@ pub enum SubmitError {
     CutOff,
 }
 
+impl SubmitError {
+    /// The enhanced status code, as in `4.3.2`. Never a permanent one: the mail is as good as it was.
+    #[must_use]
+    pub const fn status(&self) -> &'static str {
+        match self {
+            Self::NoNode(_) => "4.3.2",
+            Self::Forbidden(_) | Self::NotUnderstood(_) => "4.3.5",
+            Self::NoAnswer(_) | Self::CutOff => "4.4.2",
+        }
+    }
+}
+
 /// Sends `request` to the node that listens on `socket`; an outcome for each recipient comes back.
 ///
 /// The request's last byte is sent only after `is_whole` has said yes. Before that the node has less than a frame and

@@ -2,13 +2,11 @@
 
 use super::{Args, Entry};
 use crate::cli::global::Global;
-use crate::mail::address::Address;
-use crate::mail::hidden::{self, HiddenError, Opened, is_door};
-use crate::mail::sanitize::Refused;
 use crate::mta::bsmtp::{self, BsmtpError, Transaction};
 use crate::mta::pipe::{self, InputError, Parent};
+use crate::mta::request;
 use crate::mta::submit::{SubmitError, submit};
-use crate::submit::{MAX_DEDUP, MAX_RECIPIENTS, Outcome, Reason, Request, Source, Wish};
+use crate::submit::{MAX_DEDUP, Outcome, Reason, Request, Source};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -87,28 +85,11 @@ fn batch(input: &[u8], suffix: &str, id: Option<Vec<u8>>) -> Result<Vec<Request>
     mails.into_iter().map(|mail| request(mail, suffix, id.clone())).collect()
 }
 
-/// The request for one mail, its recipients found in the header if that is where they are.
-fn request(mail: Transaction, suffix: &str, dedup: Option<Vec<u8>>) -> Result<Request, String> {
-    let Transaction { sender, recipients, mail } = mail;
-    let (doors, mut recipients): (Vec<Address>, Vec<Address>) = recipients.into_iter().partition(is_door);
-    if recipients.iter().any(|recipient| recipient.under_suffix(suffix).is_none()) {
-        return Err(line_for(Reason::NotFog));
-    }
-    let mut request = Request { source: Source::Mta, dedup, sender, wish: Wish::default(), recipients: vec![], mail };
-    if !doors.is_empty() {
-        let Opened { recipients: hidden, mail } = hidden::open(&request.mail, suffix).map_err(line_for_hidden)?;
-        request.mail = mail;
-        recipients.extend(hidden);
-    }
-    for recipient in recipients {
-        if !request.recipients.contains(&recipient) {
-            request.recipients.push(recipient);
-        }
-    }
-    if request.recipients.len() > MAX_RECIPIENTS {
-        return Err(format!("4.5.3 fog: {}", BsmtpError::TooMany));
-    }
-    Ok(request)
+fn request(mail: Transaction, suffix: &str, id: Option<Vec<u8>>) -> Result<Request, String> {
+    request::request(mail, suffix, Source::Mta, id).map_err(|unfit| {
+        // For good, but anything that says so would bounce the mail.
+        format!("4{} fog: {unfit}", unfit.status().trim_start_matches(['4', '5']))
+    })
 }
 
 fn hand_in(socket: &Path, request: &Request, is_whole: impl FnOnce() -> bool) -> Result<(), String> {
@@ -116,26 +97,12 @@ fn hand_in(socket: &Path, request: &Request, is_whole: impl FnOnce() -> bool) ->
     outcomes.into_iter().find_map(|outcome| outcome.deferred().line()).map_or(Ok(()), Err)
 }
 
-fn line_for_hidden(error: HiddenError) -> String {
-    match error {
-        HiddenError::Header(Refused::HeaderTooLong) => line_for(Reason::TooComplex),
-        HiddenError::Header(_) => line_for(Reason::NotAMail),
-        HiddenError::TooMany => format!("4.5.3 fog: {error}"),
-        HiddenError::None | HiddenError::Address(_) | HiddenError::Group(_) => format!("4.1.3 fog: {error}"),
-    }
-}
-
 fn line_for(reason: Reason) -> String {
     Outcome::Temporary(reason).line().unwrap_or_default()
 }
 
 fn line_for_failure(error: &SubmitError) -> String {
-    let status = match error {
-        SubmitError::NoNode(_) => "4.3.2",
-        SubmitError::Forbidden(_) | SubmitError::NotUnderstood(_) => "4.3.5",
-        SubmitError::NoAnswer(_) | SubmitError::CutOff => "4.4.2",
-    };
-    format!("{status} fog: {error}")
+    format!("{} fog: {error}", error.status())
 }
 
 #[cfg(test)]
