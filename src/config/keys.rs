@@ -1,9 +1,9 @@
 //! Which keys there are.
 
 /// Each table and its keys. What is not in here is refused, with the nearest that is.
-pub(crate) const KEYS: [(&str, &[&str]); 7] = [
+pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
-    ("entry", &["suffix", "max-size"]),
+    ("entry", &["suffix", "max-size", "rules"]),
     (
         "exit",
         &[
@@ -21,6 +21,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 7] = [
     ),
     ("tor", &["socks"]),
     ("directory", &["trust", "threshold", "sources"]),
+    ("milter", &["listen", "on-full-divert", "mixed", "networks"]),
     ("spool", &["path", "max"]),
     ("log", &["level", "target", "every", "round"]),
 ];

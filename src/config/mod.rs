@@ -3,14 +3,18 @@
 mod error;
 mod keys;
 mod logging;
+mod milter;
 mod network;
+mod rules;
 mod settings;
 mod show;
 
 pub use error::ConfigError;
 pub(crate) use keys::KEYS;
 pub use logging::{Level, Log, LogTarget};
+pub use milter::{FullDivert, Listen, Milter, Mixed};
 pub use network::network;
+pub use rules::{Facts, Rule, Rules, Subnet, Verdict};
 
 use crate::directory::units::{parse_number, parse_rate, parse_size};
 use crate::directory::{
@@ -42,6 +46,8 @@ pub struct Config {
     pub trust: Trust,
     /// `[directory]`: whom to ask for a document, if not the nodes of the last one.
     pub sources: Vec<Source>,
+    /// `[milter]`
+    pub milter: Milter,
     /// `[spool]`
     pub spool: Spool,
     /// `exit.block`: the file of recipients who are not to be written to. Every node has one: an entry keeps to it too.
@@ -98,6 +104,8 @@ pub struct Entry {
     pub suffix: String,
     /// Largest mail in bytes, if below the network's.
     pub max_size: Option<u64>,
+    /// Which mails go through fog whoever they are to.
+    pub rules: Rules,
 }
 
 /// How mail is handed out.
@@ -206,9 +214,10 @@ impl Config {
         let wanted = "unix:PATH, or the IP address and port of Tor's SOCKS port";
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
+        let milter = milter::milter(&settings, base)?;
         let block = settings.or("exit.block", base.join("block"), PATH, path_under(base))?;
         let (sources, log) = (sources(&settings)?, logging::log(&settings, base)?);
-        Ok(Self { node, entry, exit, socks, trust, sources, spool, block, log })
+        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, log })
     }
 }
 
@@ -250,6 +259,7 @@ fn entry(settings: &Settings) -> Result<Entry, ConfigError> {
     Ok(Entry {
         suffix: settings.or("entry.suffix", "fog".into(), HOST_NAME, suffix)?,
         max_size: settings.optional("entry.max-size", MAIL_SIZE, mail_size)?,
+        rules: Rules(settings.items("entry.rules", rules::WANTED, Rule::parse)?.unwrap_or_default()),
     })
 }
 

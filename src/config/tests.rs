@@ -28,7 +28,9 @@ fn three_lines_are_a_configuration() {
     assert_eq!(config.node.key, Path::new("/etc/fog/node.key"));
     assert_eq!(config.node.listen.to_string(), "127.0.0.1:9999");
     assert_eq!(config.node.submit_socket(), Path::new("/run/fog/submit.sock"));
-    assert_eq!(config.entry, Entry { suffix: "fog".into(), max_size: None });
+    assert_eq!(config.entry, Entry { suffix: "fog".into(), max_size: None, rules: Rules::default() });
+    assert_eq!(config.milter.listen, Listen::Unix("/var/spool/postfix/fog/milter.sock".into()));
+    assert_eq!((config.milter.on_full_divert, config.milter.mixed), (FullDivert::Erase, Mixed::Split));
     assert_eq!((config.spool.document(), config.spool.max), (PathBuf::from("/var/lib/fog/directory"), 1 << 30));
     assert_eq!(config.exit, None);
     assert_eq!(config.socks, Socks::Unix("/run/tor/socks".into()));
@@ -41,6 +43,8 @@ fn every_key_can_be_set() {
     let text = format!(
         "[node]\nname = \"kvara\"\nroles = [\"mix\", \"exit\"]\nonion = \"mix.example.org:1\"\nlisten = \"[::1]:2\"\n\
          key = \"k\"\ncontact = \"me\"\nfamily = \"us\"\nsockets = \"s\"\n[entry]\nsuffix = \".anon\"\nmax-size = \"1M\"\n\
+         rules = [\"fog if header X-Fog: yes\", \"leave if user a and network ::1\"]\n\
+         [milter]\nlisten = \"inet:[::1]:8899\"\non-full-divert = \"discard\"\nmixed = \"reject\"\nnetworks = [\"10.0.0.0/8\"]\n\
          [exit]\ndeliver = \"smtp:127.0.0.1:10027\"\nfrom = \"Some Body <a@b.example>\"\nenvelope-from = \"<>\"\n\
          max-size = 5000\ndomains = [\"x.example\", \"a.example\"]\nnews = \"m-{{date}}@news.example\"\n\
          per-recipient = \"5/2h\"\nrate = \"none\"\nblock = \"b\"\ncomment = \"c\"\n\
@@ -53,7 +57,15 @@ fn every_key_can_be_set() {
     assert_eq!(config.node.key, Path::new("/etc/fog/k"));
     assert_eq!(config.node.exit_socket(), Path::new("/etc/fog/s/exit.sock"));
     assert_eq!((config.node.contact.as_deref(), config.node.family.as_deref()), (Some("me"), Some("us")));
-    assert_eq!(config.entry, Entry { suffix: "anon".into(), max_size: Some(1 << 20) });
+    let rules = ["fog if header X-Fog: yes", "leave if user a and network ::1"].map(|text| Rule::parse(text).unwrap());
+    assert_eq!(config.entry, Entry { suffix: "anon".into(), max_size: Some(1 << 20), rules: Rules(rules.into()) });
+    let milter = Milter {
+        listen: Listen::Inet("[::1]:8899".parse().unwrap()),
+        on_full_divert: FullDivert::Discard,
+        mixed: Mixed::Reject,
+        networks: vec![Subnet::parse("10.0.0.0/8").unwrap()],
+    };
+    assert_eq!(config.milter, milter);
     let exit = config.exit.unwrap();
     assert_eq!(exit.deliver, Deliver::Smtp(Place::Tcp(NodeAddress::parse("127.0.0.1:10027").unwrap())));
     assert_eq!(exit.from.name, "Some Body");
@@ -165,7 +177,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         ),
         (
             "[entry]\ncolour = 1",
-            "fog.toml:2:1: there is no key `colour` in [entry]\n    colour = 1\n    [entry] has suffix, max-size",
+            "fog.toml:2:1: there is no key `colour` in [entry]\n    colour = 1\n    [entry] has suffix, max-size, rules",
         ),
         ("[nodes]", "fog.toml:1:2: there is no table [nodes]\n    [nodes]\n    did you mean [node]?"),
         (
@@ -175,7 +187,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         ("spool = 1", "fog.toml:1:1: `spool` is a table\n    spool = 1\n    [spool]"),
         (
             "[colours]",
-            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, spool, log",
+            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, milter, spool, log",
         ),
         (
             "[spool]\nmax = \"2X\"",
@@ -245,7 +257,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 35] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
     row(
@@ -260,6 +272,11 @@ const ROWS: [Row; 30] = [
     row("node.sockets", "\"s\"", &["\"\"", "\"a\\u007f\""]),
     row("entry.suffix", "\".anon\"", &["\"\"", "\"-\"", "\"Fog\""]),
     row("entry.max-size", "\"1M\"", &["\"\"", "\"-1\"", "\"1T\"", "\"1023\"", "\"99999999999999999999\""]),
+    row(
+        "entry.rules",
+        "[\"fog if header X-Fog: yes\", \"leave if user a and network ::1\"]",
+        &["\"fog\"", "\"drop if user a\"", "[\"fog if network 10.0.0.0/33\"]"],
+    ),
     row("exit.deliver", "\"smtp:127.0.0.1:25\"", &["\"127.0.0.1:25\"", "\"maildir:\"", "\"smtp:a:0\""]),
     row(
         "exit.from",
@@ -286,6 +303,14 @@ const ROWS: [Row; 30] = [
     row("directory.trust", FINGERPRINTS, &["[]", "\"0a\"", "\"kvara\""]),
     row("directory.threshold", "2", &["\"two\"", "0", "1", "3", "-1"]),
     row("directory.sources", SOURCES, &["\"kvara\"", "\"mix.example.org:1\"", "\"AQE=@mix.example.org:1\""]),
+    row(
+        "milter.listen",
+        "\"inet:127.0.0.1:8899\"",
+        &["\"\"", "\"unix:\"", "\"inet:8899\"", "\"inet:192.0.2.1:8899\"", "\"inet:[::1]:0\""],
+    ),
+    row("milter.on-full-divert", "\"discard\"", &["\"\"", "\"Erase\""]),
+    row("milter.mixed", "\"reject\"", &["\"\"", "\"no\""]),
+    row("milter.networks", "[\"10.0.0.0/8\", \"::1\"]", &["\"ten\"", "[\"10.0.0.0/33\"]"]),
     row("spool.path", "\"/spool\"", &["\"\"", "\"/a\\tb\""]),
     row("spool.max", "\"2G\"", &["\"2X\"", "\"1T\"", "0", "1048575"]),
     row("log.level", "\"warning\"", &["\"\"", "\"debug\"", "\"Info\""]),
@@ -334,7 +359,16 @@ fn every_key_says_where_its_value_is_wrong_what_was_found_and_what_was_wanted() 
             // The first item of a list that is none itself is what is wrong.
             let is_list = value.starts_with('[')
                 && value != "[]"
-                && ["node.roles", "exit.domains", "exit.news", "directory.trust", "directory.sources"].contains(&key);
+                && [
+                    "node.roles",
+                    "entry.rules",
+                    "exit.domains",
+                    "exit.news",
+                    "directory.trust",
+                    "directory.sources",
+                    "milter.networks",
+                ]
+                .contains(&key);
             let (at, found) = if is_list { (1, &value[1..value.len() - 1]) } else { (0, value) };
             let column = key.len() + " = ".len() + at + 1;
             assert_eq!(error.headline(), format!("fog.toml:{line}:{column}: {key} can't be {found}"));

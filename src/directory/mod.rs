@@ -20,5 +20,5 @@ pub use document::{
 };
 pub use identity::{Identity, IdentityKey, Signature};
 pub use lines::{Malformed, Wrong};
-pub use params::{BadParams, Params, Strategy};
+pub use params::{BadParams, MAX_MAX_SIZE, Params, Strategy};
 pub use source::Source;

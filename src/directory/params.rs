@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Most hops a path of mail may have: a loop or SURB takes one more, and a packet carries five.
 const MAX_HOPS: u8 = 4;
 /// Largest `max_size`: with what CBOR and incompressible zstd add, it still fits 255 shards of 58,380 bytes.
-const MAX_MAX_SIZE: u64 = 14 << 20;
+pub const MAX_MAX_SIZE: u64 = 14 << 20;
 /// Smallest `max_size`: below it not even a short mail with its headers is sure to fit.
 const MIN_MAX_SIZE: u64 = 16 << 10;
 
