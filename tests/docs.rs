@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The page of each verb.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("demo", "fog-demo.1"),
     ("init", "fog-directory.8"),
     ("send", "fog-send.1"),
@@ -21,6 +21,7 @@ const PAGES: [(&str, &str); 12] = [
     ("status", "fog-status.8"),
     ("queue", "fog-status.8"),
     ("config", "fog-status.8"),
+    ("milter", "fog-milter.8"),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ pub mod error;
 pub mod exit;
 pub mod global;
 pub mod init;
+pub mod milter;
 pub mod node;
 pub mod node_info;
 pub mod queue;
@@ -66,6 +67,8 @@ enum Verb {
     Node(node::Args),
     /// Hand mail that leaves the network to the local MTA
     Exit(exit::Args),
+    /// Take mail for the network out of the MTA's hands
+    Milter(milter::Args),
 }
 
 /// The verbs in groups, as `fog --help` shows them.
@@ -75,7 +78,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Use", &["send", "queue"]),
     ("Watch", &["status"]),
     ("Operate", &["node-info", "directory", "block"]),
-    ("Services", &["node", "exit"]),
+    ("Services", &["node", "exit", "milter"]),
 ];
 
 /// What `fog` says when nothing is asked of it.
@@ -132,6 +135,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Check(args)) => check::run(args, &cli.global),
         Some(Verb::Block(args)) => block::run(args, &cli.global),
         Some(Verb::Exit(args)) => exit::run(args, &cli.global),
+        Some(Verb::Milter(args)) => milter::run(args, &cli.global),
     };
     log::flush();
     match result {

@@ -5,6 +5,7 @@ mod dialogue;
 pub mod exit;
 pub mod hand_over;
 pub mod maildir;
+pub mod milter;
 pub mod pipe;
 pub mod reply;
 pub mod request;

@@ -18,6 +18,8 @@ pub enum Program {
     Node,
     /// `fog exit`.
     Exit,
+    /// `fog milter`.
+    Milter,
 }
 
 /// What may be said. Names are those that nodes published in the directory document: letters, digits, hyphens.
@@ -193,6 +195,7 @@ impl Program {
         match self {
             Self::Node => "fog/node",
             Self::Exit => "fog/exit",
+            Self::Milter => "fog/milter",
         }
     }
 }
