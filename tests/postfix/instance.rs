@@ -93,6 +93,11 @@ impl Postfix {
         postfix
     }
 
+    /// Where it listens.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where its configuration lies.
     pub(crate) fn etc(&self) -> PathBuf {
         self.dir.join("etc")
@@ -119,6 +124,7 @@ pub(crate) fn missing() -> Vec<&'static str> {
         (MASTER, "the Debian package postfix"),
         ("/usr/bin/swaks", "the Debian package swaks"),
         ("/usr/bin/gpg", "the Debian package gnupg"),
+        ("/usr/bin/miltertest", "the Debian package miltertest"),
     ] {
         if !Path::new(program).exists() {
             missing.push(package);

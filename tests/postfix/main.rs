@@ -8,6 +8,7 @@
 
 mod instance;
 mod letters;
+mod milter;
 #[path = "../common/network.rs"]
 mod network;
 
