@@ -24,10 +24,12 @@ test: ## the whole gate; as root it installs the Debian packages it needs
 soak: ## the network test with many more seeds, each rule broken once, and fuzzing for hours
 	tests/run soak
 
-bench: ## packets built and peeled (beside the sphinx-packet crate), kept on disk, and through one node
+bench: ## packets built and peeled (beside the sphinx-packet crate), kept on disk, and through one node; as root: the milter
 	$(CARGO) bench --locked --bench packet
 	$(CARGO) bench --locked --bench custody
 	$(CARGO) bench --locked --bench node
+	@if [ "$$(id -u)" -eq 0 ] && [ -x $(fog) ]; then FOG=$(fog) benches/milter.sh; \
+	  else echo "the milter's figures need root, Postfix and make build: benches/milter.sh"; fi
 
 install: ## binary, manual pages, units and Postfix snippets below DESTDIR and PREFIX
 	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }
