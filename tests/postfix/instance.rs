@@ -2,10 +2,10 @@
 //!
 //! It shares nothing with an installed one but the programs. No chroot, no DNS, no syslog, no service manager.
 
+use crate::mta::{on_the_wire, open_to_all, run};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 /// Postfix ends by itself after this many seconds, whatever became of the test.
 const LIFETIME: &str = "900";
@@ -131,32 +131,6 @@ pub(crate) fn missing() -> Vec<&'static str> {
         }
     }
     missing
-}
-
-/// Lets the users of Postfix enter `dir`.
-pub(crate) fn open_to_all(dir: &Path) {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// Runs `command` to its end, which must be a good one.
-pub(crate) fn run(command: &mut Command) -> Output {
-    let out = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(out.status.success(), "{command:?}: {}\n{}{}", out.status, text(&out.stdout), text(&out.stderr));
-    out
-}
-
-/// `mail` as it follows DATA: dot lines stuffed, and the final dot.
-fn on_the_wire(mail: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(mail.len() + 5);
-    for line in mail.split_inclusive(|byte| *byte == b'\n') {
-        if line.starts_with(b".") {
-            wire.push(b'.');
-        }
-        wire.extend_from_slice(line);
-    }
-    wire.extend_from_slice(b".\r\n");
-    wire
 }
 
 fn main_cf(dir: &Path, domain: &str) -> String {

@@ -1,6 +1,6 @@
 //! The letters that are sent through real Postfix, and what each must look like when it arrives.
 
-use crate::instance::run;
+use crate::mta::run;
 use data_encoding::BASE64_MIME;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use std::fs;
@@ -10,11 +10,13 @@ use std::process::Command;
 /// Stands in every place of a letter that says something of its sender; none may arrive.
 const CANARY: &str = "yellowbird";
 
-/// The only headers that may arrive; the first three are the last Postfix's own.
+/// The only headers that may arrive; the first five are the last MTA's own.
 const HEADERS: &[&str] = &[
     "Return-Path",
     "X-Original-To",
     "Delivered-To",
+    "Envelope-To",
+    "Delivery-Date",
     "From",
     "To",
     "Subject",

@@ -9,6 +9,8 @@
 mod instance;
 mod letters;
 mod milter;
+#[path = "../common/mta.rs"]
+mod mta;
 #[path = "../common/network.rs"]
 mod network;
 
@@ -19,16 +21,12 @@ use fog::mta::hand_over::{Patience, hand_over};
 use fog::mta::smtp::Envelope;
 use instance::{NOBODY, Postfix};
 use letters::{Arrived, Letter, letters};
+use mta::{run, wait_for, with};
 use network::Network;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// How long a letter may be under way.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 fn letters_of_every_kind_arrive_whole_and_without_their_sender() {
@@ -126,7 +124,7 @@ fn a_mail_goes_out_by_the_sendmail_of_postfix_whole_and_as_one() {
     // Written by a shell: a program that a test has open for writing can't be run while another test starts one.
     let script = format!("#!/bin/sh\nexec /usr/sbin/sendmail -C {} \"$@\"\n", there.etc().display());
     let write = "printf %s \"$1\" > \"$0\"; chmod 755 \"$0\"";
-    instance::run(Command::new("sh").args(["-c", write]).arg(&program).arg(script));
+    run(Command::new("sh").args(["-c", write]).arg(&program).arg(script));
     let (from, to) = ("anonymous@exit.invalid", format!("plain@{THERE}"));
     let mail = format!("From: {from}\r\nTo: {to}\r\nSubject: x\r\n\r\n.\r\n..\r\n.x\r\nFrom here\r\nQUIT\r\n");
     let (from, to) = (Address::parse(from).unwrap(), Address::parse(&to).unwrap());
@@ -190,7 +188,7 @@ fn scratch() -> Option<TempDir> {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
-    instance::open_to_all(dir.path());
+    mta::open_to_all(dir.path());
     Some(dir)
 }
 
@@ -200,24 +198,4 @@ fn snippets() -> &'static Path {
 
 fn snippet(name: &str) -> String {
     fs::read_to_string(snippets().join(name)).unwrap()
-}
-
-/// `text` with each pair's first replaced by its second; every first must be there.
-fn with(text: &str, pairs: &[(&str, &str)]) -> String {
-    pairs.iter().fold(text.to_owned(), |text, (from, to)| {
-        assert!(text.contains(from), "{from} is not in {text}");
-        text.replace(from, to)
-    })
-}
-
-/// Asks until there is an answer.
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what}: nothing after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(200));
-    }
 }
