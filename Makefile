@@ -31,13 +31,15 @@ bench: ## packets built and peeled (beside the sphinx-packet crate), kept on dis
 	@if [ "$$(id -u)" -eq 0 ] && [ -x $(fog) ]; then FOG=$(fog) benches/milter.sh; \
 	  else echo "the milter's figures need root, Postfix and make build: benches/milter.sh"; fi
 
-install: ## binary, manual pages, units and Postfix snippets below DESTDIR and PREFIX
+install: ## binary, manual pages, units, Postfix and Exim snippets below DESTDIR and PREFIX
 	@test -x $(fog) || { echo "make install: $(fog) is missing: run make build first" >&2; exit 1; }
 	install -Dm755 $(fog) $(DESTDIR)$(PREFIX)/bin/fog
 	set -e; for page in $(pages); do \
 	  install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	install -d $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
 	install -m644 postfix/* $(DESTDIR)$(PREFIX)/share/doc/fog/postfix
+	set -e; cd exim; for file in $$(find . -type f); do \
+	  install -Dm644 $$file $(DESTDIR)$(PREFIX)/share/doc/fog/exim/$$file; done
 	install -m644 README.md CHANGELOG.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/fog
 	set -e; for unit in systemd/*.service systemd/*.socket; do \
 	  install -Dm644 $$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done

@@ -73,6 +73,37 @@ impl Network {
         self.wait_for_node(index);
     }
 
+    /// Starts node `index` with its spool on a disk of its own of so many bytes, that no other process sees but by
+    /// [`Self::spool_seen_by`]. It takes mail when this returns. What it keeps is gone with it.
+    #[allow(dead_code, reason = "the Exim test uses it")]
+    pub(crate) fn start_node_on_small_disk(&mut self, index: usize, bytes: u64) {
+        // Copied aside first: the new disk hides what is below it.
+        const ON_A_DISK: &str = "spool=$1 disk=$2 user=$3; shift 3; copy=$(mktemp -d); cp -a \"$spool/.\" \"$copy\"
+            mount -t tmpfs -o \"$disk\" tmpfs \"$spool\" && cp -a \"$copy/.\" \"$spool\" && rm -r \"$copy\" || exit 1
+            exec setpriv --reuid \"$user\" --regid \"$user\" --clear-groups \"$@\"";
+        let (user, log) = (self.user, self.log(index, "node"));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", ON_A_DISK, "sh"]).arg(self.home(index).join("spool"));
+        command.arg(format!("size={bytes},mode=700,uid={user},gid={user}")).arg(user.to_string());
+        command.arg(&self.fog).arg("node").arg("--config").arg(self.config(index)).current_dir(&self.dir);
+        self.nodes[index] = Some(with_log(&mut command, &log));
+        self.wait_for_node(index);
+    }
+
+    /// The spool of node `index` as the node itself sees it.
+    #[allow(dead_code, reason = "the Exim test uses it")]
+    pub(crate) fn spool_seen_by(&self, index: usize) -> PathBuf {
+        let process = PathBuf::from(format!("/proc/{}/root", self.nodes[index].as_ref().unwrap().id()));
+        process.join(self.home(index).join("spool").strip_prefix("/").unwrap())
+    }
+
+    /// Sends a signal to node `index`, by its name: STOP, CONT.
+    #[allow(dead_code, reason = "the Exim test uses it")]
+    pub(crate) fn signal_node(&self, index: usize, signal: &str) {
+        let pid = self.nodes[index].as_ref().unwrap().id();
+        output(Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()));
+    }
+
     /// Starts the exit process beside the last node.
     pub(crate) fn start_exit(&mut self) {
         self.exit = Some(self.spawn(self.nodes.len() - 1, "exit"));
@@ -174,11 +205,13 @@ impl Network {
     }
 
     fn spawn(&self, index: usize, verb: &str) -> Child {
-        let log = fs::File::create(self.home(index).join(format!("{verb}.log"))).unwrap();
         let mut command = self.at(index, &[verb]);
         command.args(&self.sets);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        command.spawn().unwrap()
+        with_log(&mut command, &self.log(index, verb))
+    }
+
+    fn log(&self, index: usize, verb: &str) -> PathBuf {
+        self.home(index).join(format!("{verb}.log"))
     }
 
     fn at(&self, index: usize, arguments: &[&str]) -> Command {
@@ -224,6 +257,11 @@ impl Drop for Network {
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+fn with_log(command: &mut Command, log: &Path) -> Child {
+    let log = fs::File::create(log).unwrap();
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// What `command` prints; it must end well.
