@@ -15,6 +15,7 @@ pub mod node;
 pub mod node_info;
 pub mod queue;
 pub mod send;
+pub mod setup;
 pub mod status;
 mod words;
 
@@ -47,6 +48,8 @@ enum Verb {
     Demo(demo::Args),
     /// Write the configuration and the keys; never overwrites
     Init(init::Args),
+    /// Tor, Postfix or Exim: show what to change, --apply, --undo
+    Setup(setup::Args),
     /// Find what is wrong with this set-up; writes nothing
     Check(check::Args),
     /// What is configured (-n: what differs from the defaults)
@@ -74,7 +77,7 @@ enum Verb {
 /// The verbs in groups, as `fog --help` shows them.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
-    ("Set up", &["init", "check", "config"]),
+    ("Set up", &["init", "setup", "check", "config"]),
     ("Use", &["send", "queue"]),
     ("Watch", &["status"]),
     ("Operate", &["node-info", "directory", "block"]),
@@ -129,6 +132,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Demo(args)) => demo::run(args, &cli.global),
         Some(Verb::Node(args)) => node::run(args, &cli.global),
         Some(Verb::Init(args)) => init::run(args, &cli.global),
+        Some(Verb::Setup(args)) => setup::run(args, &cli.global),
         Some(Verb::Send(args)) => send::run(args, &cli.global),
         Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),
         Some(Verb::Directory(args)) => directory::run(args, &cli.global),

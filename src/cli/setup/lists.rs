@@ -1,0 +1,76 @@
+//! The lists of Postfix's main.cf: words with commas or blanks between, and `{ ... }` around what has such in it.
+
+/// The members of a list, each as it is written.
+pub(super) fn members(list: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let (mut depth, mut word) = (0_usize, String::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth = depth.saturating_add(1),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && (c == ',' || c.is_ascii_whitespace()) {
+            found.push(std::mem::take(&mut word));
+        } else {
+            word.push(c);
+        }
+    }
+    found.push(word);
+    found.retain(|word| !word.is_empty());
+    found
+}
+
+/// `list` with the members that are `ours` out, and `new` in the first one's place, or at the end. All others stay as they
+/// are, in their order; a list that is right already stays as it is, byte for byte.
+pub(super) fn with(list: &str, ours: impl Fn(&str) -> bool, new: Option<&str>) -> String {
+    let mut all = members(list);
+    let mine: Vec<_> = all.iter().filter(|member| ours(member)).map(String::as_str).collect();
+    if mine.as_slice() == new.as_slice() {
+        return list.to_owned();
+    }
+    let at = all.iter().position(|member| ours(member)).unwrap_or(all.len());
+    all.retain(|member| !ours(member));
+    if let Some(new) = new {
+        all.insert(at.min(all.len()), new.to_owned());
+    }
+    all.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(member: &str) -> bool {
+        member.contains("fog")
+    }
+
+    #[test]
+    fn members_are_told_apart_as_postfix_does() {
+        for (list, want) in [
+            ("", &[][..]),
+            (" hash:/a,\n\t hash:/b ", &["hash:/a", "hash:/b"]),
+            ("inline:{ {.fog = fog:}, {a = b} } c", &["inline:{ {.fog = fog:}, {a = b} }", "c"]),
+            ("{ unix:a, connect_timeout=5s },inet:b", &["{ unix:a, connect_timeout=5s }", "inet:b"]),
+            ("$a, proxy:mysql:/x", &["$a", "proxy:mysql:/x"]),
+        ] {
+            assert_eq!(members(list), want, "{list}");
+        }
+    }
+
+    #[test]
+    fn ours_is_appended_changed_in_its_place_and_taken_out() {
+        for (list, new, want) in [
+            ("", Some("fog:1"), "fog:1"),
+            ("a  b", Some("fog:1"), "a, b, fog:1"),
+            ("a, fog:0,   b", Some("fog:1"), "a, fog:1, b"),
+            ("fog:0, a, fog:2", Some("fog:1"), "fog:1, a"),
+            ("a,   fog:1", Some("fog:1"), "a,   fog:1"),
+            ("a, fog:1, { b, c }", None, "a, { b, c }"),
+            ("fog:1", None, ""),
+            ("a   b", None, "a   b"),
+        ] {
+            assert_eq!(with(list, ours, new), want, "{list}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `fog setup`: what Tor, Postfix and Exim need to know of fog, shown, done, and taken back.
+//!
+//! What is to be done is decided by pure functions from what was found ([`postfix::plan`], [`exim::plan`], [`tor::plan`]);
+//! [`edge`] reads, runs and writes.
+
+mod block;
+mod edge;
+mod exim;
+mod lists;
+mod plan;
+mod postfix;
+mod tor;
+
+use super::error::CliError;
+use super::global::Global;
+use crate::config::Config;
+use crate::sys::exit_code::ExitCode;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use plan::Plan;
+use std::path::{Path, PathBuf};
+
+/// What is wrong without the account that the MTA's pipe runs as, and what makes it.
+const NO_USER: &str = "there is no user fog-mta in the group fog-submit";
+const ADD_USER: &str = "groupadd --system fog-submit; \
+    useradd --system --gid fog-submit --no-create-home --shell /usr/sbin/nologin fog-mta";
+
+/// What is to be set up, and whether only to show it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to set up
+    #[arg(value_enum)]
+    what: What,
+    /// Do it, and keep a dated copy of each file that is changed
+    #[arg(long)]
+    apply: bool,
+    /// Take it back; .fog addresses are answered with an error from then on
+    #[arg(long, conflicts_with = "apply")]
+    undo: bool,
+    /// Postfix: also the listener that `fog exit` hands its mail to
+    #[arg(long)]
+    exit: bool,
+    /// Where its configuration lies [default: /etc/postfix, /etc/exim4, /etc/tor]
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum What {
+    /// An onion for this node, and a SOCKS socket
+    Tor,
+    /// Mail to .fog addresses by pipe and milter
+    Postfix,
+    /// Mail to .fog addresses by pipe
+    Exim,
+}
+
+/// How it is to be afterwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    Installed,
+    Removed,
+}
+
+/// What the others have to know of this fog.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Ours {
+    /// `/usr/bin/fog`, with `--config FILE` if that is not the usual one.
+    command: String,
+    /// `fog`, as in `alice@example.com.fog`.
+    suffix: String,
+    /// The onion's target, `127.0.0.1:9999`.
+    listen: String,
+}
+
+/// Shows what would be done, or does it.
+///
+/// # Errors
+/// What is in the way; nothing was changed then, or it says what was.
+pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
+    if args.exit && args.what != What::Postfix {
+        return Err(CliError::new(ExitCode::Usage, "only Postfix has a listener for the exit")
+            .try_("fog exit talks to Exim's own port: deliver = \"smtp:127.0.0.1:25\" in fog.toml(5)"));
+    }
+    let wanted = if args.undo { Wanted::Removed } else { Wanted::Installed };
+    let ours = ours(global)?;
+    let dir = |usual: &str| args.config_dir.clone().unwrap_or_else(|| PathBuf::from(usual));
+    let (dir, plan) = match args.what {
+        What::Postfix => {
+            let dir = dir("/etc/postfix");
+            let found = edge::postfix(&dir, &ours.suffix)?;
+            (dir, postfix::plan(&found, &ours, wanted, args.exit)?)
+        }
+        What::Exim => {
+            let dir = dir("/etc/exim4");
+            let found = edge::exim(&dir)?;
+            (dir, exim::plan(&found, &ours, wanted)?)
+        }
+        What::Tor => {
+            let dir = dir("/etc/tor");
+            let found = edge::tor(&dir)?;
+            (dir, tor::plan(&found, &ours, wanted)?)
+        }
+    };
+    let changes = args.apply || args.undo;
+    let kept = if changes { edge::carry_out(&plan)? } else { Vec::new() };
+    tell(args, global, &dir, &plan, &kept)
+}
+
+fn tell(args: &Args, global: &Global, dir: &Path, plan: &Plan, kept: &[PathBuf]) -> Result<(), CliError> {
+    let changes = args.apply || args.undo;
+    if global.json {
+        return super::print(format!("{}\n", plan.to_json(changes, kept)).as_bytes());
+    }
+    if global.quiet {
+        return Ok(());
+    }
+    let what = match args.what {
+        What::Tor => "tor",
+        What::Postfix => "postfix",
+        What::Exim => "exim",
+    };
+    let usual = args.config_dir.is_none();
+    let place = if usual { String::new() } else { format!(" --config-dir {}", dir.display()) };
+    let exit = if args.exit { " --exit" } else { "" };
+    let again = format!("{} --apply", super::words::command(global, &format!("setup {what}{exit}{place}")));
+    super::print(plan.to_words(changes, kept, &again).as_bytes())
+}
+
+/// This program, and what its configuration says. Without a configuration: the defaults.
+fn ours(global: &Global) -> Result<Ours, CliError> {
+    let config = if global.config.exists() { Some(global.load()?) } else { None };
+    let program = std::env::current_exe().map_err(|error| {
+        CliError::new(ExitCode::Io, "this program's own path can't be had").found(error.to_string())
+    })?;
+    let mut command = word(&program)?;
+    if config.is_some() && global.config != Path::new("/etc/fog/fog.toml") {
+        let path = std::path::absolute(&global.config).unwrap_or_else(|_| global.config.clone());
+        command = format!("{command} --config {}", word(&path)?);
+    }
+    let of = |f: fn(&Config) -> String, usual: &str| config.as_ref().map_or_else(|| usual.to_owned(), f);
+    Ok(Ours {
+        command,
+        suffix: of(|config| config.entry.suffix.clone(), "fog"),
+        listen: of(|config| reachable(config.node.listen).to_string(), "127.0.0.1:9999"),
+    })
+}
+
+/// Where Tor finds what listens there: every address is this machine's too.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
+        _ => listen,
+    }
+}
+
+/// A path as a word of a command line, in master.cf and in Exim's shell, where quoting is another each time.
+fn word(path: &Path) -> Result<String, CliError> {
+    let plain = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
+    path.to_str().filter(plain).map(str::to_owned).ok_or_else(|| {
+        CliError::new(ExitCode::Usage, "a path in an MTA's configuration has letters, digits and /._-+ only")
+            .found(path.display().to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_onion_leads_to_an_address() {
+        for (listen, want) in [("0.0.0.0:9", "127.0.0.1:9"), ("[::]:9", "[::1]:9"), ("192.0.2.1:9", "192.0.2.1:9")] {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_path_that_would_need_quotes_is_refused() {
+        for (path, want) in [
+            ("/usr/bin/fog", true),
+            ("/a b/fog", false),
+            ("/a$b", false),
+            ("/a;b", false),
+            ("/\u{e9}", false),
+            ("/a'", false),
+        ] {
+            assert_eq!(word(Path::new(path)).is_ok(), want, "{path}");
+        }
+    }
+}
