@@ -15,6 +15,7 @@ mod mta;
 #[path = "../common/network.rs"]
 #[allow(dead_code, reason = "the Postfix test uses the rest")]
 mod network;
+mod setup;
 
 use fog::config::Deliver;
 use fog::delivery::Disposition;
@@ -65,7 +66,7 @@ fn a_mail_waits_in_exim_while_the_node_is_down() {
     let Some(dir) = scratch() else { return };
     let letters = letters(dir.path());
     let letter = &letters[0];
-    let mut site = Site::start(dir.path(), &letters, Layout::Unsplit);
+    let mut site = Site::start_as_set_up(dir.path(), &letters, Layout::Unsplit);
     site.network.kill_node(0);
     site.send(letter);
     let (path, told) = wait_for("a deferral", || {
@@ -285,6 +286,11 @@ impl Site {
         Self::build(dir, letters, layout, |fog| vec![("/usr/local/bin/fog send --bsmtp".to_owned(), fog.to_owned())])
     }
 
+    /// As `start`, with Exim set up by `fog setup`.
+    fn start_as_set_up(dir: &Path, letters: &[Letter], layout: Layout) -> Self {
+        Self::build(dir, letters, layout, |_| Vec::new())
+    }
+
     /// As `start`, with [`HOOK`] in front, and `pairs` changed in the transport.
     fn start_by(dir: &Path, letters: &[Letter], layout: Layout, pairs: &[(&str, &str)]) -> Self {
         Self::build(dir, letters, layout, |fog| {
@@ -314,6 +320,13 @@ impl Site {
         let mut here = Exim::new(dir, "here", HERE, &["ann", "björn"], layout);
         let fog = format!("{} --config {} send --bsmtp", network.fog().display(), network.config(0).display());
         let pairs = pairs(&fog);
+        if pairs.is_empty() {
+            let config = network.config(0);
+            let done = here.setup(network.fog(), &["exim", "--apply", "--config", config.to_str().unwrap()]);
+            assert!(done.status.success(), "{done:?}");
+            here.start();
+            return Self { here, network, there, hooks: dir.join("hooks") };
+        }
         here.add_fog(&pairs.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect::<Vec<_>>());
         here.start();
         Self { here, network, there, hooks: dir.join("hooks") }

@@ -2,7 +2,8 @@
 //!
 //! It shares nothing with an installed one but the programs. No chroot, no DNS, no syslog, no service manager.
 
-use crate::mta::{on_the_wire, open_to_all, run};
+use crate::mta::on_the_wire;
+pub(crate) use crate::mta::{open_to_all, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,11 +64,17 @@ impl Postfix {
 
     /// Hands `mail`, byte for byte, over by swaks, as the mail program of `from` would.
     pub(crate) fn submit(&self, from: &str, recipients: &[&str], mail: &[u8]) {
+        run(self.swaks(from, recipients, mail).arg("--hide-all"));
+    }
+
+    /// What [`Self::submit`] runs.
+    pub(crate) fn swaks(&self, from: &str, recipients: &[&str], mail: &[u8]) -> Command {
         let file = self.dir.join("data.eml");
         fs::write(&file, on_the_wire(mail)).unwrap();
-        run(Command::new("swaks")
-            .args(["--server", &format!("127.0.0.1:{}", self.port), "--from", from, "--to", &recipients.join(",")])
-            .args(["--hide-all", "--no-data-fixup", "--data", &format!("@{}", file.display())]));
+        let mut swaks = Command::new("swaks");
+        swaks.args(["--server", &format!("127.0.0.1:{}", self.port), "--from", from, "--to", &recipients.join(",")]);
+        swaks.args(["--no-data-fixup", "--data", &format!("@{}", file.display())]);
+        swaks
     }
 
     /// One row for each mail that waits, as `postqueue -j` prints it.

@@ -13,6 +13,7 @@ mod milter;
 mod mta;
 #[path = "../common/network.rs"]
 mod network;
+mod setup;
 
 use fog::config::Deliver;
 use fog::delivery::Disposition;
@@ -21,7 +22,7 @@ use fog::mta::hand_over::{Patience, hand_over};
 use fog::mta::smtp::Envelope;
 use instance::{NOBODY, Postfix};
 use letters::{Arrived, Letter, letters};
-use mta::{run, wait_for, with};
+use mta::*;
 use network::Network;
 use std::fs;
 use std::path::Path;
