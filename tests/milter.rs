@@ -50,7 +50,7 @@ impl Milter {
     fn spawn(dir: &Path, set: &[&str]) -> Child {
         let log = fs::File::create(dir.join("log")).unwrap();
         let mut milter = Command::new(submit::FOG);
-        milter.arg("milter").arg("--config").arg(dir.join("fog.toml"));
+        milter.args(["milter", "--set", "log.target=stderr", "--config"]).arg(dir.join("fog.toml"));
         for set in set {
             milter.args(["--set", set]);
         }

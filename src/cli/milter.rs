@@ -7,6 +7,7 @@ use crate::directory::MAX_MAX_SIZE;
 use crate::mta::milter::{self, Door, DoorError, Event, Policy};
 use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{self, Program};
+use crate::sys::notify;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -33,6 +34,7 @@ pub struct Args {
 /// A configuration that can't be read, a socket that can't be had, or an operating system that gives no signals.
 pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let config = global.load()?;
+    log::set_up(&config.log);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(milter::THREADS)
@@ -57,6 +59,7 @@ async fn serve(args: &Args, global: &Global, config: Config) -> Result<(), CliEr
     let name = config.node.name.clone();
     let mut watching = pin!(milter::watch(|| newest.borrow().socket.clone(), |event| tell(event, &name)));
     log::log(Program::Milter, log::Event::Ready);
+    notify::ready();
     let mut config = config;
     let ended = loop {
         let is_hangup = tokio::select! {
@@ -67,6 +70,7 @@ async fn serve(args: &Args, global: &Global, config: Config) -> Result<(), CliEr
             _ = signals.hangup.recv() => true,
         };
         if !is_hangup {
+            notify::stopping();
             drop(stop);
             break timeout(GRACE, &mut serving).await.unwrap_or(Ok(()));
         }
@@ -115,6 +119,7 @@ fn reloaded(config: Config, global: &Global, args: &Args) -> Config {
             return config;
         }
     };
+    log::set_up(&now.log);
     let moved = args.socket.is_none() && now.node.sockets != config.node.sockets;
     let listen = now.milter.listen != config.milter.listen;
     let suffix = now.entry.suffix != config.entry.suffix;

@@ -1,6 +1,7 @@
 //! Rules for whole mails (`entry.rules`): which go through the network, whoever they are to.
 
 use crate::mail::address::Address;
+use core::fmt;
 use core::net::IpAddr;
 
 /// What a rule looks like.
@@ -199,10 +200,55 @@ impl Subnet {
     }
 }
 
+impl fmt::Display for Rule {
+    /// As `parse` reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.verdict {
+            Verdict::Fog => "fog if ",
+            Verdict::Leave => "leave if ",
+        })?;
+        for (n, condition) in self.conditions.iter().enumerate() {
+            write!(f, "{}{condition}", if n == 0 { "" } else { " and " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header { name, text: Some(text) } => write!(f, "header {name}: {text}"),
+            Self::Header { name, text: None } => write!(f, "header {name}"),
+            Self::Sender(address) => write!(f, "sender {address}"),
+            Self::SenderDomain(domain) => write!(f, "sender @{domain}"),
+            Self::User(user) => write!(f, "user {}", user.as_deref().unwrap_or("*")),
+            Self::Network(subnet) => write!(f, "network {subnet}"),
+        }
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.bits)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_rule_is_shown_as_it_is_read() {
+        for text in [
+            "fog if header x-fog: yes",
+            "leave if header x-fog and user *",
+            "fog if sender @b.example and user alice and network 10.0.0.0/8",
+            "fog if sender a@b.example and network ::1/128",
+        ] {
+            assert_eq!(Rule::parse(text).unwrap().to_string(), text);
+        }
+    }
 
     fn rules(texts: &[&str]) -> Rules {
         Rules(texts.iter().map(|text| Rule::parse(text).expect(text)).collect())

@@ -1,6 +1,6 @@
 //! The configuration as it would stand in a file: every key with the value that holds.
 
-use super::{Config, Deliver, KEYS, Place, Socks};
+use super::{Config, Deliver, FullDivert, KEYS, Listen, Mixed, Place, Socks};
 use crate::config::LogTarget;
 use crate::directory::Domains;
 use crate::directory::units::{size, span};
@@ -47,6 +47,7 @@ impl Config {
             "node.sockets" => path(&self.node.sockets),
             "entry.suffix" => Some(text(&self.entry.suffix)),
             "entry.max-size" => self.entry.max_size.map(sized),
+            "entry.rules" => shown_list(&self.entry.rules.0),
             "exit.deliver" => exit.map(|exit| text(&deliver(&exit.deliver))),
             "exit.from" => exit.map(|exit| text(&format!("{} <{}>", exit.from.name, exit.from.address))),
             "exit.envelope-from" => {
@@ -57,10 +58,7 @@ impl Config {
                 Some(Domains::Only(names)) => Some(list(names.iter().map(String::as_str))),
                 Some(Domains::All) | None => None,
             },
-            "exit.news" => {
-                let all: Vec<_> = exit?.news.iter().map(ToString::to_string).collect();
-                (!all.is_empty()).then(|| list(all.iter().map(String::as_str)))
-            }
+            "exit.news" => shown_list(&exit?.news),
             "exit.per-recipient" => exit.map(|exit| rate(exit.per_recipient)),
             "exit.rate" => exit.map(|exit| rate(exit.rate)),
             "exit.block" => path(&self.block),
@@ -74,10 +72,20 @@ impl Config {
                 Some(list(all.iter().map(String::as_str)))
             }
             "directory.threshold" => Some(self.trust.threshold().to_string()),
-            "directory.sources" => {
-                let all: Vec<_> = self.sources.iter().map(ToString::to_string).collect();
-                (!all.is_empty()).then(|| list(all.iter().map(String::as_str)))
-            }
+            "directory.sources" => shown_list(&self.sources),
+            "milter.listen" => Some(text(&match &self.milter.listen {
+                Listen::Unix(path) => format!("unix:{}", path.display()),
+                Listen::Inet(address) => format!("inet:{address}"),
+            })),
+            "milter.on-full-divert" => Some(text(match self.milter.on_full_divert {
+                FullDivert::Erase => "erase",
+                FullDivert::Discard => "discard",
+            })),
+            "milter.mixed" => Some(text(match self.milter.mixed {
+                Mixed::Split => "split",
+                Mixed::Reject => "reject",
+            })),
+            "milter.networks" => Some(shown_list(&self.milter.networks).unwrap_or_else(|| "[]".into())),
             "spool.path" => path(&self.spool.path),
             "spool.max" => Some(sized(self.spool.max)),
             "log.level" => Some(text(self.log.level.as_str())),
@@ -108,6 +116,12 @@ fn deliver(deliver: &Deliver) -> String {
 
 fn rate(rate: Option<Rate>) -> String {
     text(&rate.map_or_else(|| "none".into(), |Rate { count, per }| format!("{count}/{}", span(per))))
+}
+
+/// A list of what shows itself; none if it is empty.
+fn shown_list<T: ToString>(items: &[T]) -> Option<String> {
+    let all: Vec<_> = items.iter().map(ToString::to_string).collect();
+    (!all.is_empty()).then(|| list(all.iter().map(String::as_str)))
 }
 
 /// A text as TOML has it.
