@@ -74,6 +74,7 @@ impl Site {
         let log = fs::File::create(self.dir.join("milter.log")).unwrap();
         let mut milter = Command::new(&self.fog);
         milter.arg("--config").arg(self.dir.join("fog.toml")).arg("milter").uid(NOBODY).gid(NOBODY);
+        milter.args(["--set", "log.target=stderr"]);
         for set in set {
             milter.args(["--set", set]);
         }
