@@ -30,7 +30,7 @@ pub(super) fn document(config: &Config, now: Time) -> (Option<Document>, Finding
             (Some(document), finding)
         }
         Err(rejected) => {
-            let hint = "take the network's document of today: fog directory verify --keep FILE";
+            let hint = "take the network's document of today: fog directory fetch";
             (None, Finding::wrong("directory", format!("{shown}: {rejected}")).hint(hint))
         }
     }
