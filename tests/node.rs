@@ -239,7 +239,7 @@ fn a_node_that_cannot_start_says_what_to_do() {
             |home| fs::remove_file(home.join("spool/directory")).unwrap(),
             ExitCode::Config,
             "spool/directory",
-            "fog init --join",
+            "fog directory fetch",
         ),
         ("there is no spool", "spool.path=elsewhere", no_change, ExitCode::Config, "elsewhere", "fog init"),
         (
