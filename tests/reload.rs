@@ -373,4 +373,10 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     }
     assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
     comes_to("other", 1);
+
+    // An exit that is to be none goes on until it is stopped, or mail that is on its way to it would wait for nobody.
+    fs::write(&config, good.replace("roles = [\"exit\"]", "roles = [\"mix\"]")).unwrap();
+    hang_up_until("fog/exit: reload: waiting=node.roles");
+    assert!(matches!(hand_in(&entry), Outcome::Accepted(_)));
+    comes_to("other", 2);
 }

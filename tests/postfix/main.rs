@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "real processes have a real clock and real logs")]
 
+mod check;
 mod instance;
 mod letters;
 mod milter;

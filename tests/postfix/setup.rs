@@ -33,13 +33,13 @@ smtpd_recipient_restrictions = reject_unknown_recipient_domain, permit_mynetwork
 always_bcc = archive@home.invalid
 ";
 
-struct Tree {
-    dir: PathBuf,
-    queue: PathBuf,
+pub(crate) struct Tree {
+    pub(crate) dir: PathBuf,
+    pub(crate) queue: PathBuf,
 }
 
 impl Tree {
-    fn new(root: &Path, used: bool) -> Self {
+    pub(crate) fn new(root: &Path, used: bool) -> Self {
         let tree = Self { dir: root.join("etc"), queue: root.join("queue") };
         for dir in [&tree.dir, &tree.queue, &root.join("data")] {
             fs::create_dir(dir).unwrap();
@@ -62,7 +62,7 @@ impl Tree {
         tree
     }
 
-    fn postconf(&self, arguments: &[&str]) -> String {
+    pub(crate) fn postconf(&self, arguments: &[&str]) -> String {
         let out = run(Command::new("postconf").arg("-c").arg(&self.dir).args(arguments));
         String::from_utf8(out.stdout).unwrap()
     }
@@ -77,7 +77,7 @@ impl Tree {
         (lines, self.postconf(&["-M"]))
     }
 
-    fn setup(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn setup(&self, arguments: &[&str]) -> Output {
         setup(&self.dir, arguments)
     }
 
@@ -121,7 +121,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-fn well(out: &Output) -> &str {
+pub(crate) fn well(out: &Output) -> &str {
     assert!(out.status.success(), "{}\n{}{}", out.status, text(&out.stdout), text(&out.stderr));
     text(&out.stdout)
 }
