@@ -13,7 +13,7 @@ pub struct Rate {
 }
 
 /// An instant: milliseconds since the Unix epoch, UTC. Wall clock, because deadlines outlive a restart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time(u64);
 
 impl Time {

@@ -617,6 +617,91 @@ fn a_posting_goes_to_a_gateway_of_its_day_and_to_the_next_if_that_refuses() {
 }
 
 #[test]
+fn a_mailbox_is_one_however_it_is_spelled_and_a_posting_is_its_groups() {
+    let mut exit = Delivering::new(manners(|exit| {
+        exit.limits.per_recipient = rate(1, 86_400);
+        exit.gateways = vec![Gateway::parse("m@news.example").unwrap()];
+    }));
+    let crossposted = b"Newsgroups: misc.test\r\nSubject: x\r\n\r\ntext\r\n";
+    let other = b"Newsgroups: alt.test\r\nSubject: x\r\n\r\ntext\r\n";
+    let mails: [(&str, &[u8]); 5] = [
+        ("bob+1@example.com", MAIL),
+        ("BOB+2@example.com", MAIL),
+        ("misc.test@news", MAIL),
+        ("post@news", crossposted),
+        ("post@news", other),
+    ];
+    assert_eq!(recipients(&exit.receive(&mails, 0)).len(), 3, "one for bob, one for each group");
+}
+
+#[test]
+fn a_group_or_a_gateway_that_asked_for_it_is_not_posted_to_under_another_name() {
+    let mut exit = Delivering::new(|setup| {
+        let mut list = BlockList::new(&Secret::filled(|key| key.fill(1)));
+        for who in ["alt.quiet@news", "@away.example"] {
+            list.add(&Who::parse(who).unwrap(), "2026-11-23");
+        }
+        setup.block = Arc::new(list);
+        let gateways = ["m@away.example", "m@taking.example"];
+        setup.exit.iter_mut().for_each(|exit| {
+            exit.gateways = gateways.iter().map(|text| Gateway::parse(text).unwrap()).collect();
+        });
+    });
+    let hidden = b"Newsgroups: alt.loud,alt.quiet\r\nSubject: x\r\n\r\ntext\r\n";
+    let mails: [(&str, &[u8]); 4] =
+        [("alt.quiet@news", MAIL), ("post@news", hidden), ("alt.loud@news", hidden), ("alt.loud@news", MAIL)];
+    let handed = exit.receive(&mails, 0);
+    assert_eq!(recipients(&handed), ["m@taking.example"]);
+    assert!(handed[0].1.contains("Newsgroups: alt.loud\r\n"), "{}", handed[0].1);
+}
+
+#[test]
+fn an_address_that_an_mta_would_send_on_is_refused_at_both_ends() {
+    let mut exit = Delivering::new(|_| {});
+    let routed =
+        ["bob%there.example@example.com", "there.example!bob@example.com", "\"bob@there.example\"@example.com"];
+    for (to, n) in routed.into_iter().zip(0..) {
+        assert_eq!(
+            exit.nodes.submit(START, &format!("{to}.fog"), MAIL),
+            Outcome::Permanent(Reason::BadAddress),
+            "{to}"
+        );
+        assert!(exit.receive(&[(to, MAIL)], n).is_empty(), "{to}");
+    }
+    assert_eq!(exit.nodes.counts(EXIT).undeliverable, 3);
+}
+
+#[test]
+fn a_mail_that_the_exit_process_goes_away_over_is_in_nobodys_share_and_in_nobodys_way() {
+    let mut exit = Delivering::new(manners(|exit| exit.limits.per_recipient = rate(1, 86_400)));
+    let packet = exit.nodes.mail(EXIT, 1);
+    exit.nodes.hand_over(exit.now, HONEST, EXIT, packet);
+    exit.now = exit.now.plus(HELD);
+    let handed = |outputs: &[Output]| {
+        let to = outputs.iter().filter_map(|output| match output {
+            Output::Deliver { recipient, .. } => Some(recipient.to_string()),
+            _ => None,
+        });
+        to.collect::<Vec<_>>()
+    };
+    // It dies of the mail: as often as it comes back it is asked again.
+    for _ in 0..3 {
+        let outputs = exit.nodes.handle(EXIT, exit.now, Input::ExitUp);
+        assert_eq!(handed(&outputs), ["a@example.com"]);
+        exit.nodes.handle(EXIT, exit.now, Input::ExitDown);
+    }
+    for (n, to) in (10..).zip(["b@example.com", "c@example.com", "d@example.com", "e@example.com"]) {
+        let packet = exit.nodes.mail_for(to, MAIL, EXIT, n);
+        exit.nodes.hand_over(exit.now, HONEST, EXIT, packet);
+    }
+    exit.now = exit.now.plus(HELD);
+    exit.nodes.handle(EXIT, exit.now, Input::ExitDown);
+    let outputs = exit.nodes.handle(EXIT, exit.now, Input::ExitUp);
+    assert!(!handed(&outputs).contains(&"a@example.com".to_owned()), "{:?}", handed(&outputs));
+    assert_eq!(handed(&outputs).len(), 4);
+}
+
+#[test]
 fn a_posting_without_a_group_is_refused_at_the_door() {
     let mut nodes = Nodes::new(|_| {});
     let taken = nodes.submit(START, "alt.test@news.fog", MAIL);

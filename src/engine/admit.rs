@@ -29,6 +29,9 @@ pub(super) fn refusal<R>(
     if target.is_within(&batch.setup.suffix) || is_door(target) {
         return Some(Reason::NoExit);
     }
+    if target.is_routed() {
+        return Some(Reason::BadAddress);
+    }
     if batch.setup.block.blocks(target) {
         return Some(Reason::Blocked);
     }

@@ -1,6 +1,7 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
 use super::meter::{Meter, RecipientMark};
+use super::queue::hour_of;
 use super::queue::{Listed, QueueId, State, hours};
 use super::quota::Quota;
 use super::relay::Ended;
@@ -9,6 +10,7 @@ use super::{Batch, DeliveryId, ExitSetup, Output, entry};
 use crate::delivery::Disposition;
 use crate::id::SetId;
 use crate::mail::address::Address;
+use crate::mail::block::{BlockList, mailbox};
 use crate::mail::news;
 use crate::mail::sanitize::{self, ExitRules};
 use crate::message::payload::{Fragment, Payload};
@@ -39,6 +41,8 @@ pub(super) struct Exit {
     outbox: BTreeMap<RowId, Outgoing>,
     flying: BTreeSet<RowId>,
     meter: Meter,
+    /// Until then as many have gone out in all as may.
+    closed_until: Time,
 }
 
 /// The parts of one try at one mail, so far. Invariant: all agree with the first one's shape.
@@ -104,7 +108,8 @@ impl Exit {
         if !self.up || self.flying.len() >= WINDOW {
             return None;
         }
-        self.outbox.iter().filter(|(row, _)| !self.flying.contains(row)).map(|(_, mail)| mail.next).min()
+        let next = self.outbox.iter().filter(|(row, _)| !self.flying.contains(row)).map(|(_, mail)| mail.next).min();
+        next.map(|next| next.max(self.closed_until))
     }
 
     pub(super) fn up(&mut self) {
@@ -112,9 +117,15 @@ impl Exit {
         self.up = true;
     }
 
+    /// What was under way is in nobody's share, and goes out again.
     pub(super) fn down(&mut self) {
         self.up = false;
-        self.flying.clear();
+        for id in std::mem::take(&mut self.flying) {
+            if let Some(mail) = self.outbox.get_mut(&id) {
+                self.meter.came_back(&mail.to);
+                mail.broken_off = mail.broken_off.saturating_add(1);
+            }
+        }
     }
 
     /// Takes what a packet carried that ended here.
@@ -147,7 +158,7 @@ impl Exit {
         }
         let stored = self.sets.get(&set).map_or(0, |set| set.parts.len());
         if stored + 1 < usize::from(shape.k()) {
-            let part = Part { arrived: batch.now, place };
+            let part = Part { arrived: hour_of(batch.now), place };
             let part = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
             // It lies here for as long as its siblings stay away, which its sender decides.
             batch.quota.inherit(row, part);
@@ -196,13 +207,20 @@ impl Exit {
             // The MTA takes nothing. The packet stays in the pool, and in the share of who handed it over.
             return Err(StoreError::Full);
         }
-        let to = recipient_mark(batch, &message.recipient);
+        let to = recipient_mark(batch, message);
         let clean = if self.has_enough(exit, &to, batch.now) { None } else { clean(batch, exit, message) };
         let Some(mail) = clean else {
             batch.counts.undeliverable += 1;
             return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
         };
-        let row = Outgoing { since: batch.now, deferred: 0, next: batch.now, to, news: message.recipient.is_news() };
+        let row = Outgoing {
+            since: hour_of(batch.now),
+            deferred: 0,
+            next: batch.now,
+            to,
+            news: message.recipient.is_news(),
+            broken_off: 0,
+        };
         let content = encode(&message.recipient, &mail)?;
         // First of all that is changed: if there is no room, nothing has happened.
         let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
@@ -236,19 +254,26 @@ impl Exit {
     /// Hands out what may be tried now.
     pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         let Some(exit) = batch.setup.exit.as_ref().filter(|_| self.up) else { return Ok(()) };
+        self.closed_until = self.meter.all_may_go(&exit.limits, batch.now);
+        if self.closed_until > batch.now || self.flying.len() >= WINDOW {
+            return Ok(());
+        }
         let due = |(id, row): (&RowId, &Outgoing)| {
             (row.next <= batch.now && !self.flying.contains(id)).then_some((*id, *row))
         };
-        let due: Vec<_> = self.outbox.iter().filter_map(due).take(LOOKED_AT).collect();
-        for (id, row) in due {
-            if self.flying.len() >= WINDOW {
+        let mut due: Vec<_> = self.outbox.iter().filter_map(due).collect();
+        // What an exit process died of stands in nobody's way; it is tried again when nothing else is there.
+        due.sort_by_key(|(id, row)| (row.broken_off, *id));
+        for (id, row) in due.into_iter().take(LOOKED_AT) {
+            self.closed_until = self.meter.all_may_go(&exit.limits, batch.now);
+            if self.closed_until > batch.now || self.flying.len() >= WINDOW {
                 break;
             }
             let free = self.meter.may_go(&exit.limits, &row.to, batch.now);
-            if free <= batch.now {
-                self.hand_out(batch, exit, id, row)?;
-            } else if is_too_old(batch, &row) {
+            if is_too_old(batch, &row) && (free > batch.now || row.broken_off > 0) {
                 self.give_up(batch, id)?;
+            } else if free <= batch.now {
+                self.hand_out(batch, exit, id, row)?;
             } else if let Some(row) = self.outbox.get_mut(&id) {
                 // Not on disk: what keeps it waiting isn't there either.
                 row.next = free;
@@ -266,10 +291,10 @@ impl Exit {
     ) -> Result<(), StoreError> {
         let (recipient, mail) = decode(&batch.txn.read(Shelf::Outbox, id)?.sealed)?;
         // They may have asked for it since it came.
-        let addressed = if batch.setup.block.blocks(&recipient) {
+        let addressed = if is_blocked(&batch.setup.block, &recipient, &mail) {
             None
         } else {
-            address(exit, recipient, mail, row.deferred, batch.now)
+            address(batch, exit, recipient, mail, row.deferred)
         };
         let Some((recipient, mail)) = addressed else { return self.give_up(batch, id) };
         self.flying.insert(id);
@@ -314,11 +339,25 @@ impl Exit {
 }
 
 /// Whom a mail goes to, as what counts them goes by; without our key it tells nothing.
-fn recipient_mark<R>(batch: &Batch<'_, '_, R>, recipient: &Address) -> RecipientMark {
+///
+/// However a mailbox is spelled, it is one; and a posting goes to its groups, whatever its recipient is called.
+fn recipient_mark<R>(batch: &Batch<'_, '_, R>, message: &Message) -> RecipientMark {
+    let recipient = &message.recipient;
+    let groups = if recipient.is_news() { news::groups(&message.mail, recipient) } else { None };
+    let whom = groups.map_or_else(|| mailbox(recipient.local(), recipient.domain()), |groups| groups.join(","));
     let mut mark = [0; 16];
     let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
-    hash.update(b"recipient").update(recipient.to_string().to_lowercase().as_bytes()).finalize_xof().fill(&mut mark);
+    hash.update(b"recipient").update(whom.as_bytes()).finalize_xof().fill(&mut mark);
     mark
+}
+
+/// Whether somebody whom this mail would reach has asked not to be written to: its recipient, or one of its groups.
+fn is_blocked(block: &BlockList, recipient: &Address, mail: &[u8]) -> bool {
+    let groups = if recipient.is_news() { news::groups(mail, recipient).unwrap_or_default() } else { Vec::new() };
+    let blocks = |group: &String| {
+        Address::parse(&format!("{group}@{}", news::DOMAIN)).is_ok_and(|address| block.blocks(&address))
+    };
+    block.blocks(recipient) || groups.iter().any(blocks)
 }
 
 /// Whether there is a gateway that has not been asked yet.
@@ -328,12 +367,12 @@ fn untried<R>(batch: &Batch<'_, '_, R>, row: &Outgoing) -> bool {
 }
 
 /// The envelope's recipient and the mail as the MTA gets it: what is for news goes to a gateway, another one each time.
-fn address(
+fn address<R>(
+    batch: &Batch<'_, '_, R>,
     exit: &ExitSetup,
     recipient: Address,
     mail: Vec<u8>,
     deferred: u32,
-    now: Time,
 ) -> Option<(Address, Vec<u8>)> {
     if !recipient.is_news() {
         return Some((recipient, mail));
@@ -341,7 +380,8 @@ fn address(
     let groups = news::groups(&mail, &recipient)?;
     let turn = usize::try_from(deferred).ok()?.checked_rem(exit.gateways.len())?;
     let gateways = exit.gateways.iter().cycle().skip(turn).take(exit.gateways.len());
-    let gateway = gateways.filter_map(|gateway| gateway.address(now, &groups)).next()?;
+    let mut open = gateways.filter_map(|gateway| gateway.address(batch.now, &groups));
+    let gateway = open.find(|gateway| !batch.setup.block.blocks(gateway))?;
     let mail = [format!("To: {gateway}\r\n").as_bytes(), &mail].concat();
     Some((gateway, mail))
 }
@@ -375,7 +415,10 @@ fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: 
     let document = batch.document?;
     let mine = document.node(&batch.setup.me)?;
     let recipient = &message.recipient;
-    if recipient.is_within(&batch.setup.suffix) || batch.setup.block.blocks(recipient) {
+    if recipient.is_within(&batch.setup.suffix) || recipient.is_routed() {
+        return None;
+    }
+    if is_blocked(&batch.setup.block, recipient, &message.mail) {
         return None;
     }
     let size = entry::size(message.mail.len());

@@ -26,14 +26,14 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// When a mail may be handed over to `recipient`: `now`, or later.
+    /// When a mail may be handed over to anybody: `now`, or later.
+    pub(super) fn all_may_go(&mut self, limits: &Limits, now: Time) -> Time {
+        next(&mut self.all, limits.all, now)
+    }
+
+    /// When one may be handed over to `recipient`, as far as their own share goes: `now`, or later.
     pub(super) fn may_go(&mut self, limits: &Limits, recipient: &RecipientMark, now: Time) -> Time {
-        let all = next(&mut self.all, limits.all, now);
-        let theirs = match self.by_recipient.get_mut(recipient) {
-            Some(times) => next(times, limits.per_recipient, now),
-            None => now,
-        };
-        all.max(theirs)
+        self.by_recipient.get_mut(recipient).map_or(now, |times| next(times, limits.per_recipient, now))
     }
 
     /// How many of late were handed over to `recipient`.
@@ -118,8 +118,8 @@ mod tests {
     fn all_together_get_no_more_either() {
         let (limits, mut meter) = (limits(Some(1), None), Meter::default());
         meter.goes(&limits, ALICE, at(0));
-        assert_eq!(meter.may_go(&limits, &BOB, at(59)), at(60));
-        assert_eq!(meter.may_go(&limits, &BOB, at(60)), at(60));
+        assert_eq!(meter.all_may_go(&limits, at(59)), at(60));
+        assert_eq!(meter.all_may_go(&limits, at(60)), at(60));
         assert!(meter.by_recipient.is_empty());
     }
 
@@ -137,7 +137,8 @@ mod tests {
         let (some, mut meter) = (limits(Some(1), Some(1)), Meter::default());
         meter.goes(&some, ALICE, at(0));
         assert_eq!(meter.may_go(&limits(None, None), &ALICE, at(1)), at(1));
+        assert_eq!(meter.all_may_go(&limits(None, None), at(1)), at(1));
         meter.goes(&some, ALICE, at(5000));
-        assert_eq!(meter.may_go(&some, &ALICE, at(2)), at(2));
+        assert_eq!((meter.may_go(&some, &ALICE, at(2)), meter.all_may_go(&some, at(2))), (at(2), at(2)));
     }
 }

@@ -187,6 +187,8 @@ pub(super) struct Outgoing {
     pub(super) to: RecipientMark,
     /// Whether it goes to a newsgroup, by one gateway or another.
     pub(super) news: bool,
+    /// How often the exit process went while it had the mail. In memory alone: a node that starts again asks anew.
+    pub(super) broken_off: u32,
 }
 
 impl Outgoing {
@@ -206,7 +208,7 @@ impl Outgoing {
                 1 => true,
                 _ => return Err(Malformed),
             };
-            Ok(Self { since, deferred, next, to, news })
+            Ok(Self { since, deferred, next, to, news, broken_off: 0 })
         })
     }
 }
@@ -258,16 +260,28 @@ mod tests {
         assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         let row = Part { arrived: Time::from_millis(10), place };
         assert_eq!(Part::decode(&row.encode()).unwrap(), row);
-        let row =
-            Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3), to: [4; 16], news: true };
+        let row = Outgoing {
+            since: Time::from_millis(1),
+            deferred: 2,
+            next: Time::from_millis(3),
+            to: [4; 16],
+            news: true,
+            broken_off: 0,
+        };
         assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
     }
 
     #[test]
     fn a_row_cut_short_lengthened_or_of_another_version_is_damaged() {
-        let row =
-            Outgoing { since: Time::from_millis(1), deferred: 2, next: Time::from_millis(3), to: [4; 16], news: true }
-                .encode();
+        let row = Outgoing {
+            since: Time::from_millis(1),
+            deferred: 2,
+            next: Time::from_millis(3),
+            to: [4; 16],
+            news: true,
+            broken_off: 0,
+        }
+        .encode();
         let mut longer = row.clone();
         longer.push(0);
         let mut other = row.clone();

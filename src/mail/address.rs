@@ -106,6 +106,13 @@ impl Address {
         is_within(&self.domain, domain)
     }
 
+    /// Whether an MTA may take its local part for a route: `bob%there@here`, `there!bob@here`, `"bob@there"@here`. Such
+    /// an MTA sends it to where no policy has looked.
+    #[must_use]
+    pub fn is_routed(&self) -> bool {
+        self.local.contains(['@', '%', '!'])
+    }
+
     /// Whether it is a newsgroup's, the network's suffix taken off.
     #[must_use]
     pub fn is_news(&self) -> bool {

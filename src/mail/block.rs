@@ -160,8 +160,9 @@ impl BlockList {
     }
 }
 
-/// One spelling for all by which a mailbox is reached almost everywhere.
-fn mailbox(local: &str, domain: &str) -> String {
+/// One spelling for all by which a mailbox is reached almost everywhere: without `+detail`, in lower case.
+#[must_use]
+pub fn mailbox(local: &str, domain: &str) -> String {
     let local = local.split_once('+').map_or(local, |(mailbox, _)| mailbox);
     format!("{}@{domain}", local.to_lowercase())
 }

@@ -9,6 +9,10 @@ const MOMENT: u64 = 60;
 /// Shorter queue ids could stand in a Message-ID by chance.
 const MIN_QUEUE_ID: usize = 5;
 
+/// Fields that the recipient gets, beside those that the MTA may make.
+const SENT: [&str; 7] =
+    ["subject", "content-type", "newsgroups", "followup-to", "in-reply-to", "references", "content-language"];
+
 /// How a mail came to the MTA.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrived {
@@ -29,12 +33,13 @@ pub fn body(mail: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// What a mail that a client sends once more is known by, two marks: it is the same if one of them was there before.
+/// `client` is all that is known of who sends it: two who say the same are two.
 ///
 /// The client's own Message-ID or Date tell two mails of the same text apart. The MTA's can't: they are made anew each
 /// time, the Message-ID from `queue_id`. A mail with nothing of its own is known for a minute or two, which is enough
 /// for a client that tries again at once; for longer, the second of two alarms of the same words would be lost.
 #[must_use]
-pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived) -> [[u8; 32]; 2] {
+pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived, client: &[&[u8]]) -> [[u8; 32]; 2] {
     let fields = Part::mail(mail).map(|part| part.fields).unwrap_or_default();
     let find = |name: &str| fields.iter().position(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
     let (id, date) = (find("message-id"), find("date"));
@@ -49,7 +54,8 @@ pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived) -> [[u8; 32]; 2] {
     let named =
         |name: &'static str| fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()));
     let kept = own_id.into_iter().chain(own_date).filter_map(|at| fields.get(at));
-    for field in kept.chain(named("subject")).chain(named("content-type")) {
+    client.iter().for_each(|part| add(&mut hash, part));
+    for field in kept.chain(SENT.into_iter().flat_map(named)) {
         add(&mut hash, &field.name.to_ascii_lowercase());
         add(&mut hash, field.value.trim_ascii());
     }
@@ -83,8 +89,8 @@ mod tests {
     const NOON: Time = Time::from_secs(1_800_000_000);
 
     fn same(a: &str, id_a: &str, b: &str, id_b: &str, arrived: [Arrived; 2]) -> bool {
-        let a = marks(a.as_bytes(), id_a.as_bytes(), arrived[0]);
-        let b = marks(b.as_bytes(), id_b.as_bytes(), arrived[1]);
+        let a = marks(a.as_bytes(), id_a.as_bytes(), arrived[0], &[b"ann"]);
+        let b = marks(b.as_bytes(), id_b.as_bytes(), arrived[1], &[b"ann"]);
         a.iter().any(|mark| b.contains(mark))
     }
 
@@ -146,6 +152,19 @@ mod tests {
         let local = [Arrived::BySendmail; 2];
         assert!(!same("Date: 1\nSubject: 2\n\n", "", "Date: 12\nSubject:\n\n", "", local));
         assert!(!same("Date: 1\n\nab\n", "", "Date: 1\n\na\nb\n", "", local));
+    }
+
+    #[test]
+    fn two_clients_who_say_the_same_and_two_postings_are_not_one_mail() {
+        let of = |mail: &str, client: &[&[u8]]| marks(mail.as_bytes(), b"QUEUE1", Arrived::BySmtp(NOON), client);
+        let mail = "Subject: s\n\ndown\n";
+        assert_eq!(of(mail, &[b"ann", b"::1"]), of(mail, &[b"ann", b"::1"]));
+        for other in [&[b"bob".as_slice(), b"::1"][..], &[b"ann", b"::2"], &[b"ann::1"], &[b"", b"ann::1"]] {
+            assert_ne!(of(mail, &[b"ann", b"::1"]), of(mail, other), "{other:?}");
+        }
+        for field in SENT {
+            assert_ne!(of(&format!("{field}: a\n{mail}"), &[]), of(&format!("{field}: b\n{mail}"), &[]), "{field}");
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl<R: FnMut(Event)> Exit<R> {
     }
 
     async fn hand_over(&mut self, request: &Deliver) -> Disposition {
-        if request.recipient.is_within(&self.suffix) {
+        if request.recipient.is_within(&self.suffix) || request.recipient.is_routed() {
             return Disposition::Permanent;
         }
         let envelope = Envelope { from: request.envelope_from.as_ref(), to: &request.recipient, mail: &request.mail };

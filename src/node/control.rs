@@ -72,7 +72,11 @@ async fn answer(
         // Whoever may see more has to be told apart before anything else is said.
         _ if !is_operator => refusal(ExitCode::Permission, "only root and the node's user may ask that", "sudo"),
         (["queue", asked @ ..], _) => match queue_ask(asked) {
-            Some(ask) => queue(control, ask).await,
+            Some(ask) => {
+                // What is done of it is to be told: nobody else's silence pushes the operator out.
+                standing.earn();
+                queue(control, ask).await
+            }
             None => refusal(ExitCode::Usage, "no such request", "queue list | retry ID | drop ID, or all for the ID"),
         },
         (["witness"], Some(witness)) => {

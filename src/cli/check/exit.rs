@@ -58,8 +58,15 @@ fn by_smtp(place: &Place, exit: &Exit) -> Vec<Finding> {
         Err(error) => return vec![away(&shown, &error)],
     };
     let mut findings = vec![reached(shown, Ok(()))];
-    for (name, code) in ["abuse", "postmaster"].into_iter().zip(answers) {
-        findings.push(if code / 100 == 2 {
+    let [abuse, postmaster, nobody] = answers;
+    for (name, code) in [("abuse", abuse), ("postmaster", postmaster)] {
+        findings.push(if code / 100 == 2 && nobody / 100 == 2 {
+            Finding::careful(
+                "exit",
+                format!("the MTA takes any address here; whether {name}@{domain} is somebody's can't be seen"),
+            )
+            .hint(format!("write to {name}@{domain}, and see it arrive"))
+        } else if code / 100 == 2 {
             Finding::good("exit", format!("{name}@{domain} is somebody's"))
         } else {
             Finding::wrong("exit", format!("the MTA refuses {name}@{domain} ({code}): complaints reach nobody"))
@@ -84,13 +91,14 @@ fn connect(address: &NodeAddress) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// The MTA's answers to recipients abuse@ and postmaster@; no mail is handed over.
-fn ask(stream: impl Read + Write, domain: &str) -> io::Result<[u16; 2]> {
+/// The MTA's answers to recipients abuse@, postmaster@ and one that nobody has; no mail is handed over.
+fn ask(stream: impl Read + Write, domain: &str) -> io::Result<[u16; 3]> {
     let mut smtp = Smtp(BufReader::new(stream));
     smtp.expect_good("")?;
     smtp.expect_good("EHLO localhost")?;
     smtp.expect_good("MAIL FROM:<>")?;
-    let codes = [smtp.say(&format!("RCPT TO:<abuse@{domain}>"))?, smtp.say(&format!("RCPT TO:<postmaster@{domain}>"))?];
+    let mut to = |local: &str| smtp.say(&format!("RCPT TO:<{local}@{domain}>"));
+    let codes = [to("abuse")?, to("postmaster")?, to("fog-check-of-an-address-that-nobody-has")?];
     smtp.say("RSET")?;
     // It may be gone already: all that was asked is answered.
     let _ = smtp.say("QUIT");
@@ -189,9 +197,11 @@ mod tests {
 
     #[test]
     fn who_has_to_be_reached_is_asked_for_and_no_mail_is_sent() {
-        let good = &["220 x ESMTP", "250-x\r\n250 SIZE", "250 ok", "250 ok", "250 ok", "250 ok", "221 bye"];
+        let good = &["220 x ESMTP", "250-x\r\n250 SIZE", "250 ok", "250 ok", "250 ok", "550 no", "250 ok", "221 bye"];
         assert_eq!(states(mta(good)), [State::Good; 3]);
-        let nobody = &["220 x", "250 x", "250 ok", "550 5.1.1 who?", "250 ok", "250 ok", "221 bye"];
+        let any = &["220 x ESMTP", "250 x", "250 ok", "250 ok", "250 ok", "250 ok", "250 ok", "221 bye"];
+        assert_eq!(states(mta(any)), [State::Good, State::Careful, State::Careful]);
+        let nobody = &["220 x", "250 x", "250 ok", "550 5.1.1 who?", "250 ok", "550 no", "250 ok", "221 bye"];
         let found = target(&exit(mta(nobody)));
         assert_eq!(found[1].says, "the MTA refuses abuse@exit.example (550): complaints reach nobody");
         assert_eq!(found[2].state, State::Good);

@@ -222,6 +222,18 @@ fn milter(postfix: &Postfix) -> Vec<Finding> {
             "unix:fog/milter.sock, below the queue directory: fog setup postfix --apply",
         ));
     }
+    for (name, fields) in &postfix.master {
+        let is_exit = fields.iter().any(|field| field.contains("fogexit"));
+        let words: Vec<_> = fields.iter().filter_map(|field| field.strip_prefix("smtpd_milters=")).collect();
+        if !is_exit && words.iter().any(|list| !ours(list)) {
+            let says = format!(
+                "the service {name} has smtpd_milters of its own, without fog's: its log joins sender and recipient"
+            );
+            found.push(
+                Finding::careful("postfix", says).hint(format!("postconf -P '{name}/smtpd_milters=$smtpd_milters'")),
+            );
+        }
+    }
     if found.is_empty() {
         found.push(Finding::good("postfix", "the milter keeps recipients out of the log"));
     }
@@ -396,6 +408,16 @@ mod tests {
             let found = bad(&changed);
             assert!(found.len() == 1 && found[0].0 == State::Wrong && found[0].1.contains(says), "{to}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_goes_round_the_milter_is_told() {
+        let mut changed = postfix(&[]);
+        let submission = "submission inet n - y - - smtpd -o syslog_name=postfix/submission -o smtpd_milters=";
+        let exit = "127.0.0.1:10027 inet n - n - - smtpd -o syslog_name=postfix/fogexit -o smtpd_milters=";
+        changed.master.extend(Postfix::parse("", &format!("{submission}\n{exit}\n")).master);
+        let [(state, says)] = bad(&changed).try_into().unwrap();
+        assert!(state == State::Careful && says.starts_with("the service submission/inet has"), "{says}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `fog setup`: what Tor, Postfix and Exim need to know of fog, shown, done, and taken back.
 //!
-//! What is to be done is decided by pure functions from what was found ([`postfix::plan`], [`exim::plan`], [`tor::plan`]);
-//! [`edge`] reads, runs and writes.
+//! What is to be done is decided by pure functions from what was found (`postfix::plan`, `exim::plan`, `tor::plan`);
+//! `edge` reads, runs and writes.
 
 mod block;
 mod edge;

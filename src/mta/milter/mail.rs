@@ -5,6 +5,7 @@ use super::refusal::Refusal;
 use super::room::Share;
 use crate::config::{Facts, FullDivert, Mixed, Rules, Subnet, Verdict};
 use crate::mail::address::Address;
+use crate::mail::hidden::is_door;
 use crate::mail::sameness::{self, Arrived};
 use crate::mta::bsmtp::Transaction;
 use crate::mta::request::{Unfit, request};
@@ -44,6 +45,18 @@ pub(super) enum Client {
     Smtp(Option<IpAddr>),
     /// A user of this machine, by the MTA's sendmail program.
     Sendmail,
+}
+
+/// Whom a mail comes from.
+#[derive(Clone, Debug)]
+pub(super) struct From<'a> {
+    pub(super) client: Client,
+    /// Who has authenticated.
+    pub(super) user: Option<String>,
+    /// What stands behind MAIL.
+    pub(super) typed: &'a [u8],
+    /// What the MTA makes of it: `ann` may be written for `ann@home.example`.
+    pub(super) rewritten: Option<&'a [u8]>,
 }
 
 /// Which of the recipients the mail goes to through the network.
@@ -92,9 +105,10 @@ pub(super) struct Mail {
 }
 
 impl Mail {
-    /// `typed` is what stands behind MAIL; `user` who has authenticated.
-    pub(super) fn new(policy: Arc<Policy>, client: Client, user: Option<String>, typed: &[u8], share: Share) -> Self {
-        let sender = Recipient::of(typed, None, None, &policy.suffix).address;
+    /// A mail that begins.
+    pub(super) fn new(policy: Arc<Policy>, from: From<'_>, share: Share) -> Self {
+        let From { client, user, typed, rewritten } = from;
+        let sender = Recipient::of(typed, rewritten, None, &policy.suffix).address;
         Self {
             policy,
             client,
@@ -176,6 +190,8 @@ impl Mail {
     /// # Errors
     /// What to tell the client; nothing was sent.
     pub(super) fn end(&mut self, queue_id: &[u8], now: Time) -> Result<Request, Refusal> {
+        // An MTA that skips the steps in between gets round none of what is decided there.
+        self.decide(true);
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
         }
@@ -185,7 +201,13 @@ impl Mail {
             Client::Smtp(_) => Arrived::BySmtp(now),
             Client::Sendmail => Arrived::BySendmail,
         };
-        let source = Source::Milter { marks: sameness::marks(&mail, queue_id, arrived) };
+        let (sender, user) = (self.sender.as_ref().map(Address::to_string).unwrap_or_default(), self.user.as_deref());
+        let place = match self.client {
+            Client::Smtp(address) => address.map(|address| address.to_string()).unwrap_or_default(),
+            Client::Sendmail => String::new(),
+        };
+        let client = [sender.as_bytes(), user.unwrap_or_default().as_bytes(), place.as_bytes()];
+        let source = Source::Milter { marks: sameness::marks(&mail, queue_id, arrived, &client) };
         let dedup = Some(queue_id.to_vec()).filter(|id| (1..=MAX_DEDUP).contains(&id.len()));
         let mail = Transaction { sender: self.sender.clone(), recipients, mail };
         request(mail, &self.policy.suffix, source, dedup).map_err(Refusal::unfit)
@@ -243,7 +265,9 @@ impl Mail {
             return Some(Refusal::of(Reason::BadAddress));
         }
         let mixed = self.way == Way::Addresses && self.has_others;
-        (mixed && self.policy.mixed == Mixed::Reject).then_some(Refusal::MIXED)
+        // The others would get the mail as it is, with the field that names whom nobody is to see.
+        let hides = self.recipients.iter().filter_map(|recipient| recipient.address.as_ref()).any(is_door);
+        (mixed && (hides || self.policy.mixed == Mixed::Reject)).then_some(Refusal::MIXED)
     }
 
     /// Users of this machine, of the networks that are named, and whoever has authenticated.

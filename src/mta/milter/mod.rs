@@ -1,6 +1,6 @@
 //! The MTA's mail filter: takes what is for the network out of its hands before it is in its queue and its log.
 //!
-//! A session tells one [`Mail`] after the other what comes in. Of most it needs the recipients only: then the MTA is told
+//! A session tells one `Mail` after the other what comes in. Of most it needs the recipients only: then the MTA is told
 //! at once to go on without us. The others are decided at their end, when the node has them on disk. Until then nothing is
 //! taken out of the mail, so that whatever breaks leaves it whole with its client.
 
@@ -20,7 +20,7 @@ use indymilter::{
     ActionError, Actions, Callbacks, Config, Context, ContextActions as _, EomContext, MacroStage, NegotiateContext,
     ProtoOpts, SetErrorReply as _, SocketInfo, Status,
 };
-use mail::{Client, Mail, Rest};
+use mail::{Client, From, Mail, Rest};
 use node::Node;
 use refusal::Refusal;
 use room::Room;
@@ -131,10 +131,12 @@ fn connect(cx: &mut Context<Session>, client: &SocketInfo) -> Status {
 
 fn begin_mail(shared: &Shared, cx: &mut Context<Session>, args: &[CString]) -> Status {
     let user = word(&cx.macros, c"{auth_authen}").map(|user| String::from_utf8_lossy(user).into_owned());
+    let rewritten = word(&cx.macros, c"{mail_addr}");
     let Some(session) = &mut cx.data else { return Status::Tempfail };
     let typed = args.first().map_or(&b""[..], |arg| arg.to_bytes());
     let policy = Arc::clone(&shared.policy.borrow());
-    session.mail = Some(Mail::new(policy, session.client, user, typed, shared.room.share()));
+    let from = From { client: session.client, user, typed, rewritten };
+    session.mail = Some(Mail::new(policy, from, shared.room.share()));
     session.nothing_to_say(ProtoOpts::NOREPLY_MAIL)
 }
 

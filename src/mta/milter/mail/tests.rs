@@ -19,9 +19,13 @@ fn policy(rules: &[&str]) -> Policy {
 const NEAR: Client = Client::Smtp(Some(IpAddr::V4(core::net::Ipv4Addr::LOCALHOST)));
 const FAR: Client = Client::Smtp(Some(IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1))));
 
+fn ann(client: Client, user: Option<&str>) -> From<'static> {
+    From { client, user: user.map(str::to_owned), typed: b"<ann@home.example>", rewritten: None }
+}
+
 fn mail(policy: Policy, client: Client, user: Option<&str>, recipients: &[&str]) -> Mail {
     let share = Room::new(1 << 20).share();
-    let mut mail = Mail::new(Arc::new(policy), client, user.map(str::to_owned), b"<ann@home.example>", share);
+    let mut mail = Mail::new(Arc::new(policy), ann(client, user), share);
     for recipient in recipients {
         mail.recipient(recipient.as_bytes(), None, None);
     }
@@ -98,6 +102,8 @@ fn what_cannot_be_sent_is_refused_with_words_and_nothing_of_it_is_held() {
         (policy(&["fog if user *"]), FAR, Some("ann"), &["<postmaster>"], "5.1.3"),
         (policy(&[]), NEAR, None, &["<anon@fog.invalid>"], "5.1.3"),
         (policy(&[]), NEAR, None, &many, "5.5.3"),
+        // The other would get it as it is, with the field that names whom nobody is to see.
+        (policy(&[]), NEAR, None, &["<anon@fog.invalid>", "<b@x.org>"], "5.7.1"),
     ] {
         let told = run(mail(policy, client, user, recipients), &[("Subject", " x")]).unwrap().unwrap_err();
         assert_eq!(told.status, want, "{told:?}");
@@ -108,11 +114,33 @@ fn what_cannot_be_sent_is_refused_with_words_and_nothing_of_it_is_held() {
 }
 
 #[test]
+fn a_sender_is_who_the_mta_takes_them_for() {
+    let policy = Arc::new(policy(&["fog if sender @home.example"]));
+    for (typed, rewritten, ours) in [
+        (&b"<ann@home.example>"[..], None, true),
+        (b"<ann>", Some(&b"ann@home.example"[..]), true),
+        (b"<ann>", Some(b"ann@away.example"), false),
+        (b"<>", None, false),
+    ] {
+        let from = From { client: NEAR, user: None, typed, rewritten };
+        let mut mail = Mail::new(Arc::clone(&policy), from, Room::new(1 << 20).share());
+        mail.recipient(b"<a@x.org>", None, None);
+        assert_eq!(mail.begin(), ours, "{}", String::from_utf8_lossy(typed));
+    }
+}
+
+#[test]
+fn an_mta_that_skips_the_header_gets_round_nothing() {
+    let mut stranger = mail(policy(&[]), FAR, None, &["<a@x.fog>"]);
+    assert_eq!(stranger.end(b"QUEUE1", Time::from_secs(1)).unwrap_err().status, "5.7.1");
+}
+
+#[test]
 fn a_mail_above_the_bound_is_not_held_and_the_rest_of_it_not_asked_for() {
     let room = Room::new(1500);
     let start = |max_mail| {
         let policy = Policy { max_mail, ..policy(&[]) };
-        let mut mail = Mail::new(Arc::new(policy), NEAR, None, b"<ann@home.example>", room.share());
+        let mut mail = Mail::new(Arc::new(policy), ann(NEAR, None), room.share());
         mail.recipient(b"<a@x.fog>", None, None);
         assert!(mail.begin());
         mail.field(b"A", b" b");
@@ -138,7 +166,7 @@ fn a_mail_above_the_bound_is_not_held_and_the_rest_of_it_not_asked_for() {
 fn recipients_take_room_too_and_those_that_nobody_asks_for_take_none() {
     let room = Room::new(4000);
     let start = |rules: &[&str]| {
-        let mut mail = Mail::new(Arc::new(policy(rules)), NEAR, None, b"<ann@home.example>", room.share());
+        let mut mail = Mail::new(Arc::new(policy(rules)), ann(NEAR, None), room.share());
         (0..100).for_each(|n| mail.recipient(format!("<a{n}@x.org>").as_bytes(), None, None));
         mail
     };
