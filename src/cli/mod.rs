@@ -10,6 +10,7 @@ pub mod error;
 pub mod exit;
 pub mod global;
 pub mod init;
+mod main_cf;
 pub mod milter;
 pub mod node;
 pub mod node_info;

@@ -235,6 +235,15 @@ fn read<T>(meta: &[u8], parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Malform
 mod tests {
     use super::*;
 
+    const OUTGOING: Outgoing = Outgoing {
+        since: Time::from_millis(1),
+        deferred: 2,
+        next: Time::from_millis(3),
+        to: [4; 16],
+        news: true,
+        broken_off: 0,
+    };
+
     #[test]
     fn rows_come_back_as_they_were_written() {
         let place = Place { set: SetId([1; 16]), shape: Shape::new(2, 3, 70_000).unwrap(), index: 1 };
@@ -260,28 +269,13 @@ mod tests {
         assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         let row = Part { arrived: Time::from_millis(10), place };
         assert_eq!(Part::decode(&row.encode()).unwrap(), row);
-        let row = Outgoing {
-            since: Time::from_millis(1),
-            deferred: 2,
-            next: Time::from_millis(3),
-            to: [4; 16],
-            news: true,
-            broken_off: 0,
-        };
+        let row = OUTGOING;
         assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
     }
 
     #[test]
     fn a_row_cut_short_lengthened_or_of_another_version_is_damaged() {
-        let row = Outgoing {
-            since: Time::from_millis(1),
-            deferred: 2,
-            next: Time::from_millis(3),
-            to: [4; 16],
-            news: true,
-            broken_off: 0,
-        }
-        .encode();
+        let row = OUTGOING.encode();
         let mut longer = row.clone();
         longer.push(0);
         let mut other = row.clone();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long a letter may be under way.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -54,4 +55,19 @@ pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < PATIENCE, "{what}: nothing after {PATIENCE:?}");
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// A directory that everybody may enter; none, if something is `missing` without which the test can't run and nobody
+/// insists.
+pub(crate) fn scratch(missing: &[impl AsRef<str>]) -> Option<TempDir> {
+    if !missing.is_empty() {
+        let missing: Vec<&str> = missing.iter().map(AsRef::as_ref).collect();
+        let insisted = std::env::var_os("FOG_REQUIRE_E2E").is_some();
+        assert!(!insisted, "can't run without {}", missing.join(", "));
+        eprintln!("skipped: can't run without {}", missing.join(", "));
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    open_to_all(dir.path());
+    Some(dir)
 }

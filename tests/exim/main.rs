@@ -382,14 +382,5 @@ fn in_dir(path: &Path, dir: &str) -> bool {
 
 /// A directory that everybody may enter; none, if there is no way to run an Exim here and nobody insists.
 fn scratch() -> Option<TempDir> {
-    let missing = instance::missing();
-    if !missing.is_empty() {
-        let insisted = std::env::var_os("FOG_REQUIRE_E2E").is_some();
-        assert!(!insisted, "can't run without {}", missing.join(", "));
-        eprintln!("skipped: can't run without {}", missing.join(", "));
-        return None;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    mta::open_to_all(dir.path());
-    Some(dir)
+    mta::scratch(&instance::missing())
 }

@@ -182,16 +182,7 @@ impl Site {
 
 /// A directory that everybody may enter; none, if there is no way to run a Postfix here and nobody insists.
 fn scratch() -> Option<TempDir> {
-    let missing = instance::missing();
-    if !missing.is_empty() {
-        let insisted = std::env::var_os("FOG_REQUIRE_E2E").is_some();
-        assert!(!insisted, "can't run without {}", missing.join(", "));
-        eprintln!("skipped: can't run without {}", missing.join(", "));
-        return None;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    mta::open_to_all(dir.path());
-    Some(dir)
+    mta::scratch(&instance::missing())
 }
 
 fn snippets() -> &'static Path {

@@ -1,5 +1,6 @@
 //! The directory document: whether this node is in it, for how long it holds, and whether mail can go by it.
 
+use super::super::words::MAX_DOCUMENT;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::directory::{Descriptor, Document};
@@ -10,8 +11,6 @@ use crate::sys::file;
 use crate::sys::key_file::NodeKey;
 use crate::time::Time;
 use std::time::Duration;
-
-const MAX_DOCUMENT: u64 = 32 << 20;
 
 /// What there is to say of the document, and the document, if it is one to go by.
 pub(super) fn document(config: &Config, now: Time) -> (Option<Document>, Finding) {

@@ -3,6 +3,7 @@
 //!
 //! What is asked of the real Postfix is in [`Postfix::ask`]; what it means is decided by [`findings`] alone.
 
+use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix, members};
 use super::finding::Finding;
 use std::collections::BTreeMap;
 use std::io;
@@ -49,7 +50,7 @@ impl Postfix {
             format!(".com.{suffix}"),
             format!(".{suffix}"),
         ];
-        for table in tables(self.value("transport_maps")) {
+        for table in members(self.value("transport_maps")) {
             for key in &keys {
                 let mut query = Command::new("postmap");
                 query.arg("-c").arg(dir).args(["-q", key, &table]);
@@ -65,10 +66,6 @@ impl Postfix {
 
     fn value(&self, name: &str) -> &str {
         self.main.get(name).map_or("", String::as_str)
-    }
-
-    fn list(&self, name: &str) -> Vec<&str> {
-        self.value(name).split([',', ' ', '\t']).filter(|word| !word.is_empty()).collect()
     }
 }
 
@@ -148,43 +145,36 @@ fn pipe(postfix: &Postfix) -> Vec<Finding> {
     found
 }
 
-/// Domains that Postfix takes mail for from anybody.
 fn open_relay(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
-    let dotted = format!(".{}", fog.suffix);
-    let ours = |word: &&str| **word == *fog.suffix || **word == dotted || word.ends_with(&dotted);
-    let names = ["relay_domains", "mydestination", "virtual_alias_domains", "virtual_mailbox_domains"];
-    let open = names.into_iter().filter(|name| postfix.list(name).iter().any(ours));
+    let open = OPEN.into_iter().filter(|name| has_suffix(postfix.value(name), fog.suffix));
     open.map(|name| {
         wrong(
-            format!("{name} has {dotted}: strangers may send through fog"),
+            format!("{name} has .{}: strangers may send through fog", fog.suffix),
             format!("take it out of {name}; transport_maps alone is enough"),
         )
     })
     .collect()
 }
 
-/// The lists that are gone through for each recipient, and what must not stand in front of the machine's own users.
 fn restrictions(postfix: &Postfix) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for name in ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"] {
-        let list = postfix.list(name);
-        let at = |word: &str| list.iter().position(|entry| *entry == word);
-        let Some(asks) = at("reject_unknown_recipient_domain") else { continue };
-        let let_in = at("permit_mynetworks").into_iter().chain(at("permit_sasl_authenticated")).min();
-        if let_in.is_none_or(|let_in| asks < let_in) {
-            found.push(wrong(
-                format!("{name} asks the DNS for the recipient's domain before it lets the users in: .fog is refused, and told"),
-                format!("in {name} put permit_mynetworks, permit_sasl_authenticated before reject_unknown_recipient_domain"),
-            ));
-        }
-    }
-    found
+    let asking = RESTRICTIONS.into_iter().filter(|name| asks_the_dns(postfix.value(name)));
+    asking
+        .map(|name| {
+            wrong(
+                format!(
+                    "{name} asks the DNS for the recipient's domain before it lets the users in: \
+                     .fog is refused, and told"
+                ),
+                format!(
+                    "in {name} put permit_mynetworks, permit_sasl_authenticated before reject_unknown_recipient_domain"
+                ),
+            )
+        })
+        .collect()
 }
 
-/// Copies that are taken before fog is asked.
 fn copies(postfix: &Postfix) -> Vec<Finding> {
-    let names = ["always_bcc", "sender_bcc_maps", "recipient_bcc_maps"];
-    let taken = names.into_iter().filter(|name| !postfix.value(name).is_empty());
+    let taken = COPIES.into_iter().filter(|name| !postfix.value(name).is_empty());
     taken
         .map(|name| {
             wrong(
@@ -276,26 +266,6 @@ fn size(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// The tables of a list of maps; braces hold one together.
-fn tables(list: &str) -> Vec<String> {
-    let (mut tables, mut table, mut depth) = (Vec::new(), String::new(), 0_u32);
-    for c in list.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && (c == ',' || c.is_whitespace()) {
-            tables.push(std::mem::take(&mut table));
-        } else {
-            table.push(c);
-        }
-    }
-    tables.push(table);
-    tables.retain(|table| !table.is_empty());
-    tables
-}
-
 fn run(command: &mut Command) -> io::Result<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     if !output.status.success() {
@@ -323,7 +293,10 @@ mod tests {
             ("message_size_limit", "10240000"),
             ("mydestination", "host.example, localhost"),
             ("smtpd_relay_restrictions", "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"),
-            ("smtpd_recipient_restrictions", "permit_mynetworks reject_unknown_recipient_domain"),
+            (
+                "smtpd_recipient_restrictions",
+                "permit_mynetworks permit_sasl_authenticated reject_unknown_recipient_domain",
+            ),
         ]
         .into();
         main.extend(changed.iter().copied());
@@ -363,6 +336,13 @@ mod tests {
                 "asks the DNS",
             ),
             ("smtpd_relay_restrictions", "reject_unknown_recipient_domain", State::Wrong, "asks the DNS"),
+            // Users who authenticate from elsewhere are users, too.
+            (
+                "smtpd_sender_restrictions",
+                "permit_mynetworks reject_unknown_recipient_domain",
+                State::Wrong,
+                "asks the DNS",
+            ),
             ("smtpd_milters", "", State::Careful, "smtpd_milters without fog's milter"),
             ("smtpd_milters", "inet:127.0.0.1:8891", State::Careful, "the log joins"),
             ("smtpd_milters", "unix:fog/milter.sock", State::Wrong, "while the milter is down mail passes it by"),
@@ -418,14 +398,5 @@ mod tests {
         changed.master.extend(Postfix::parse("", &format!("{submission}\n{exit}\n")).master);
         let [(state, says)] = bad(&changed).try_into().unwrap();
         assert!(state == State::Careful && says.starts_with("the service submission/inet has"), "{says}");
-    }
-
-    #[test]
-    fn tables_in_braces_are_one() {
-        assert_eq!(
-            tables("hash:/etc/postfix/transport, inline:{ {.fog = fog:}, {fog.invalid = fog:} } regexp:/x"),
-            ["hash:/etc/postfix/transport", "inline:{ {.fog = fog:}, {fog.invalid = fog:} }", "regexp:/x"]
-        );
-        assert_eq!(tables(""), [""; 0]);
     }
 }

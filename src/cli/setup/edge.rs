@@ -1,8 +1,9 @@
 //! What `fog setup` reads, runs and writes. Decisions are made elsewhere.
 
 use super::plan::{Check, Plan, Step, shell};
-use super::{exim, lists, postfix, tor};
+use super::{exim, postfix, tor};
 use crate::cli::error::CliError;
+use crate::cli::main_cf;
 use crate::cli::words::{io_trouble, rfc3339};
 use crate::sys::exit_code::ExitCode;
 use crate::sys::{clock, file};
@@ -45,7 +46,7 @@ pub(super) fn postfix(dir: &Path, suffix: &str) -> Result<postfix::Found, CliErr
         dir: dir.to_owned(),
         values,
         services,
-        taken_by: lists::members(&tables).into_iter().filter(|table| takes_fog(&place, table, suffix)).collect(),
+        taken_by: main_cf::members(&tables).into_iter().filter(|table| takes_fog(&place, table, suffix)).collect(),
         own_milters: own_milters.into_iter().filter(|line| !line.starts_with("127.0.0.1:10027/")).collect(),
         header_checks: read(&dir.join("fog_header_checks"))?,
         milter_listens: fs::symlink_metadata(queue.join(postfix::MILTER_SOCKET)).is_ok(),

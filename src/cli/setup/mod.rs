@@ -6,7 +6,6 @@
 mod block;
 mod edge;
 mod exim;
-mod lists;
 mod plan;
 mod postfix;
 mod tor;

@@ -1,8 +1,9 @@
 //! Postfix: the pipe for every mail to .fog, the milter that keeps its log clean, the listener for an exit.
 
 use super::plan::{Plan, Step};
-use super::{ADD_USER, NO_USER, Ours, Wanted, lists};
+use super::{ADD_USER, NO_USER, Ours, Wanted};
 use crate::cli::error::CliError;
+use crate::cli::main_cf::{self, COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix};
 use crate::sys::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +18,8 @@ pub(super) const MILTER_SOCKET: &str = "fog/milter.sock";
 const MILTER: &str = "{ unix:fog/milter.sock, connect_timeout=5s, command_timeout=60s, default_action=tempfail }";
 const LIMIT: &str = "fog_destination_recipient_limit";
 
-/// The lists in which Postfix may ask the DNS for a recipient's domain.
-const RESTRICTIONS: [&str; 5] = [
-    "smtpd_client_restrictions",
-    "smtpd_helo_restrictions",
-    "smtpd_sender_restrictions",
-    "smtpd_relay_restrictions",
-    "smtpd_recipient_restrictions",
-];
-const COPIES: [&str; 3] = ["always_bcc", "sender_bcc_maps", "recipient_bcc_maps"];
-
 /// The parameters that [`Found::values`] has to hold.
-pub(super) const PARAMETERS: [&str; 15] = [
+pub(super) const PARAMETERS: [&str; 17] = [
     "transport_maps",
     "smtpd_milters",
     "non_smtpd_milters",
@@ -36,6 +27,8 @@ pub(super) const PARAMETERS: [&str; 15] = [
     "parent_domain_matches_subdomains",
     "relay_domains",
     "mydestination",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
     "smtpd_client_restrictions",
     "smtpd_helo_restrictions",
     "smtpd_sender_restrictions",
@@ -112,13 +105,13 @@ fn install(plan: &mut Plan, found: &Found, ours: &Ours, exit: bool) -> Result<()
     }
     found.set(plan, LIMIT, "1");
     let table = table(found, ours, "fog:");
-    found.set(plan, "transport_maps", &lists::with(found.value("transport_maps"), is_table, Some(&table)));
+    found.set(plan, "transport_maps", &main_cf::with(found.value("transport_maps"), is_table, Some(&table)));
     for list in ["smtpd_milters", "non_smtpd_milters"] {
         // By way of the other list; asked twice, it would see what it has taken as a mail without recipients.
-        let other = lists::members(found.value(list)).iter().any(|member| member == "$smtpd_milters");
+        let other = main_cf::members(found.value(list)).iter().any(|member| member == "$smtpd_milters");
         // One that is in the list stays there though it is not running: to take it out would be to log in clear.
-        if found.milter_listens || lists::members(found.value(list)).iter().any(|member| is_milter(member)) {
-            found.set(plan, list, &lists::with(found.value(list), is_milter, (!other).then_some(MILTER)));
+        if found.milter_listens || main_cf::members(found.value(list)).iter().any(|member| is_milter(member)) {
+            found.set(plan, list, &main_cf::with(found.value(list), is_milter, (!other).then_some(MILTER)));
         }
     }
     plan.careful.extend(careful(found, &ours.suffix));
@@ -126,13 +119,13 @@ fn install(plan: &mut Plan, found: &Found, ours: &Ours, exit: bool) -> Result<()
 }
 
 fn remove(plan: &mut Plan, found: &Found, ours: &Ours) {
-    if lists::members(found.value("transport_maps")).iter().any(|member| is_table(member)) {
+    if main_cf::members(found.value("transport_maps")).iter().any(|member| is_table(member)) {
         // Never nothing: mail to .fog would ask the DNS for its recipient's domain, or go to the relay in clear.
         let table = table(found, ours, "error:5.1.2 fog is not installed here");
-        found.set(plan, "transport_maps", &lists::with(found.value("transport_maps"), is_table, Some(&table)));
+        found.set(plan, "transport_maps", &main_cf::with(found.value("transport_maps"), is_table, Some(&table)));
     }
     for list in ["smtpd_milters", "non_smtpd_milters"] {
-        found.set(plan, list, &lists::with(found.value(list), is_milter, None));
+        found.set(plan, list, &main_cf::with(found.value(list), is_milter, None));
     }
     if found.values.contains_key(LIMIT) {
         plan.steps.push(Step::Run(found.command("postconf", &["-X", LIMIT])));
@@ -184,7 +177,7 @@ fn services(snippet: &str) -> Vec<(String, String)> {
 
 fn table(found: &Found, ours: &Ours, to: &str) -> String {
     // transport(5): with transport_maps in that list, `.fog` is never looked up.
-    let parents = lists::members(found.value("parent_domain_matches_subdomains"));
+    let parents = main_cf::members(found.value("parent_domain_matches_subdomains"));
     let dot = if parents.iter().any(|list| list == "transport_maps") { "" } else { "." };
     format!("inline:{{ {{{dot}{} = {to}}}, {{fog.invalid = {to}}} }}", ours.suffix)
 }
@@ -247,8 +240,8 @@ fn careful(found: &Found, suffix: &str) -> Vec<String> {
             ));
         }
     }
-    for list in ["relay_domains", "mydestination"] {
-        if lists::members(found.value(list)).iter().any(|domain| domain.trim_start_matches('.') == suffix) {
+    for list in OPEN {
+        if has_suffix(found.value(list), suffix) {
             careful.push(format!("{suffix} is in {list}: strangers can send through this node. Take it out"));
         }
     }
@@ -256,14 +249,6 @@ fn careful(found: &Found, suffix: &str) -> Vec<String> {
         careful.push(format!("{copy} gets every mail in clear, those to .{suffix} too"));
     }
     careful
-}
-
-/// Whether a list of restrictions looks for the recipient's domain before local and authenticated clients are let through.
-fn asks_the_dns(list: &str) -> bool {
-    let all = lists::members(list);
-    let at = |name: &str| all.iter().position(|word| word == name);
-    let Some(asks) = at("reject_unknown_recipient_domain") else { return false };
-    ["permit_mynetworks", "permit_sasl_authenticated"].iter().any(|permit| at(permit).is_none_or(|at| at > asks))
 }
 
 #[cfg(test)]

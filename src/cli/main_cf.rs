@@ -1,4 +1,21 @@
-//! The lists of Postfix's main.cf: words with commas or blanks between, and `{ ... }` around what has such in it.
+//! Postfix's main.cf: its lists (words with commas or blanks between, and `{ ... }` around what has such in it), and
+//! what in them gives mail for the network away.
+
+/// The lists in which Postfix may ask the DNS for a recipient's domain.
+pub(super) const RESTRICTIONS: [&str; 5] = [
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+];
+
+/// What takes a copy of mail before fog is asked.
+pub(super) const COPIES: [&str; 3] = ["always_bcc", "sender_bcc_maps", "recipient_bcc_maps"];
+
+/// The lists of domains that Postfix takes mail for from anybody.
+pub(super) const OPEN: [&str; 4] =
+    ["relay_domains", "mydestination", "virtual_alias_domains", "virtual_mailbox_domains"];
 
 /// The members of a list, each as it is written.
 pub(super) fn members(list: &str) -> Vec<String> {
@@ -35,6 +52,21 @@ pub(super) fn with(list: &str, ours: impl Fn(&str) -> bool, new: Option<&str>) -
         all.insert(at.min(all.len()), new.to_owned());
     }
     all.join(", ")
+}
+
+/// Whether a list of restrictions looks for the recipient's domain before local and authenticated clients are let through.
+pub(super) fn asks_the_dns(list: &str) -> bool {
+    let all = members(list);
+    let at = |name: &str| all.iter().position(|word| word == name);
+    let Some(asks) = at("reject_unknown_recipient_domain") else { return false };
+    ["permit_mynetworks", "permit_sasl_authenticated"].iter().any(|permit| at(permit).is_none_or(|at| at > asks))
+}
+
+/// Whether a list of domains has the network's suffix, or a domain under it.
+pub(super) fn has_suffix(list: &str, suffix: &str) -> bool {
+    members(list)
+        .iter()
+        .any(|domain| domain.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
 #[cfg(test)]
