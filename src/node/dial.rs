@@ -27,6 +27,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(90);
 /// when it has too much to do.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
+/// Failures in a row that count, at most, with a peer that is there but cuts us off before the link is open. While
+/// strangers crowd its door it is chance who gets in, and who tries ever more seldom has ever less of it: so those who
+/// make a flood could keep all links out that were not up before.
+const MOST_AT_THE_DOOR: u32 = 5;
+
 /// How long to wait before trying again.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -59,7 +64,7 @@ impl Road {
     /// A stream to the node `peer` at `address`.
     ///
     /// # Errors
-    /// `Cut` if it can't be reached, or not in time; with what Tor said of it. Whether Tor is up or down is logged.
+    /// `Unreachable`, also if not in time; through Tor, what Tor said of it. Whether Tor is up or down is logged.
     pub async fn connect(&self, address: &NodeAddress, peer: &NodeId) -> Result<Stream, NoLink> {
         let opened = self.open(address, peer).await;
         if self.by_tor(address) {
@@ -77,7 +82,7 @@ impl Road {
             return self.tor.connect(address, peer).await.map_err(NoLink::Tor);
         }
         let connect = TcpStream::connect((address.host(), address.port()));
-        let stream = timeout(CONNECT_LIMIT, connect).await.map_err(Cut::from)?.map_err(Cut::from)?;
+        let stream = timeout(CONNECT_LIMIT, connect).await.ok().and_then(Result::ok).ok_or(NoLink::Unreachable)?;
         // Packets and acknowledgements are whole when they are flushed; waiting for more would only cost time.
         stream.set_nodelay(true).map_err(Cut::from)?;
         Ok(Box::new(stream))
@@ -94,7 +99,10 @@ pub enum NoLink {
     /// Tor gives no stream.
     #[error(transparent)]
     Tor(TorFailure),
-    /// The node doesn't answer, or isn't who it is to be.
+    /// Nothing listens at the address.
+    #[error("the node can't be reached")]
+    Unreachable,
+    /// The node is there and cuts us off, or isn't who it is to be.
     #[error(transparent)]
     Cut(#[from] Cut),
 }
@@ -129,7 +137,7 @@ pub async fn keep(id: NodeId, mut known: Known, road: Arc<Road>, pace: Pace, eve
                 sleep(pause).await;
             }
         }
-        failures = failures.saturating_add(1);
+        failures = one_more(failures, why);
         if changes.down() {
             let why = why.and_then(NoLink::by_tor);
             log(Program::Node, log::Event::LinkDown { node: &peer.name, why });
@@ -146,9 +154,15 @@ impl NoLink {
     const fn by_tor(self) -> Option<TorFailure> {
         match self {
             Self::Tor(why) => Some(why),
-            Self::Cut(_) => None,
+            Self::Unreachable | Self::Cut(_) => None,
         }
     }
+}
+
+/// Failures in a row with this one, as the next pause counts them.
+fn one_more(failures: u32, why: Option<NoLink>) -> u32 {
+    let most = if why == Some(NoLink::Cut(Cut)) { MOST_AT_THE_DOOR } else { u32::MAX };
+    failures.saturating_add(1).min(most)
 }
 
 /// Waits for another directory document; for ever if none can come.
@@ -425,6 +439,15 @@ mod tests {
                     && drawn.iter().any(|pause| *pause < longest * 3 / 4)
             );
         }
+    }
+
+    #[test]
+    fn at_a_crowded_door_it_is_tried_often_and_where_nobody_is_ever_more_seldom() {
+        let after = |tries: u32, why| (0..tries).fold(0, |failures, _| one_more(failures, why));
+        for why in [Some(NoLink::Tor(TorFailure::Unreachable)), Some(NoLink::Unreachable), None] {
+            assert_eq!(after(20, why), 20);
+        }
+        assert_eq!((after(3, Some(NoLink::Cut(Cut))), after(20, Some(NoLink::Cut(Cut)))), (3, MOST_AT_THE_DOOR));
     }
 
     #[tokio::test]

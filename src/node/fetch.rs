@@ -60,7 +60,7 @@ impl From<NoLink> for NoDocument {
     fn from(why: NoLink) -> Self {
         match why {
             NoLink::Tor(why) => Self::Tor(why),
-            NoLink::Cut(Cut) => Self::Unreachable,
+            NoLink::Unreachable | NoLink::Cut(Cut) => Self::Unreachable,
         }
     }
 }
