@@ -46,12 +46,16 @@ pub struct Contents {
     pub nodes: BTreeMap<NodeId, Signed>,
 }
 
+/// How many of `authorities` may lie, at most, and change nothing; none up to three.
+pub(super) const fn liars(authorities: usize) -> usize {
+    if authorities <= 3 { 0 } else { (authorities - 1) / 3 }
+}
+
 /// Smallest safe threshold for `authorities` of them: `⌈(n + f + 1) / 2⌉` with `f = ⌊(n − 1) / 3⌋` liars, none up to
 /// three. With less, two documents of one epoch could both be signed.
 #[must_use]
 pub const fn least_threshold(authorities: usize) -> usize {
-    let liars = if authorities <= 3 { 0 } else { (authorities - 1) / 3 };
-    (authorities + liars + 1).div_ceil(2)
+    (authorities + liars(authorities) + 1).div_ceil(2)
 }
 
 /// What two nodes may not have in common.
@@ -175,18 +179,8 @@ impl Contents {
     }
 
     fn to_text(&self) -> String {
-        let mut text = format!("{FORMAT}\nepoch = {}\n", self.epoch);
-        let mut line = |line: std::fmt::Arguments<'_>| writeln!(text, "{line}").expect("a String takes all");
-        if let Some(previous) = self.previous {
-            line(format_args!("previous = \"{}\"", NodeId(previous)));
-        }
-        line(format_args!("threshold = {}\n\n[params]", self.threshold));
-        self.params.write(&mut text);
-        for authority in self.authorities.values() {
-            let identity = base64(authority.identity.as_bytes());
-            writeln!(text, "\n[[authority]]\nname = \"{}\"\nidentity = \"{identity}\"", authority.name)
-                .expect("a String takes all");
-        }
+        let mut text = format!("{FORMAT}\n");
+        self.write_frame(&mut text);
         for node in self.nodes.values() {
             text.push('\n');
             text.push_str(&node.to_text());
@@ -194,8 +188,30 @@ impl Contents {
         text
     }
 
+    /// Writes everything but the nodes.
+    pub(super) fn write_frame(&self, text: &mut String) {
+        let mut line = |line: std::fmt::Arguments<'_>| writeln!(text, "{line}").expect("a String takes all");
+        line(format_args!("epoch = {}", self.epoch));
+        if let Some(previous) = self.previous {
+            line(format_args!("previous = \"{}\"", NodeId(previous)));
+        }
+        line(format_args!("threshold = {}\n\n[params]", self.threshold));
+        self.params.write(text);
+        for authority in self.authorities.values() {
+            let identity = base64(authority.identity.as_bytes());
+            writeln!(text, "\n[[authority]]\nname = \"{}\"\nidentity = \"{identity}\"", authority.name)
+                .expect("a String takes all");
+        }
+    }
+
     fn read(lines: &mut Lines<'_>, text: &str) -> Result<Self, Rejected> {
         lines.literal(FORMAT)?;
+        let frame = Self::read_frame(lines)?;
+        Ok(Self { nodes: read_nodes(lines, text)?, ..frame })
+    }
+
+    /// Reads what `write_frame` wrote; there are no nodes in it.
+    pub(super) fn read_frame(lines: &mut Lines<'_>) -> Result<Self, Malformed> {
         let epoch = Epoch(lines.number("epoch")?);
         let previous = lines.optional("previous", |value| parse_hex(unquote(value)?))?;
         let threshold = lines.value("threshold", |value| parse_number(value)?.try_into().ok())?;
@@ -203,8 +219,7 @@ impl Contents {
         lines.literal("[params]")?;
         let params = Params::read(lines)?;
         let authorities = read_authorities(lines, threshold)?;
-        let nodes = read_nodes(lines, text)?;
-        Ok(Self { epoch, previous, params, threshold, authorities, nodes })
+        Ok(Self { epoch, previous, params, threshold, authorities, nodes: BTreeMap::new() })
     }
 }
 
@@ -234,7 +249,7 @@ impl Candidate {
         let mut lines = Lines::new(text, MAX_DOCUMENT)?;
         let contents = Contents::read(&mut lines, text)?;
         let body = text.get(..lines.offset()).unwrap_or_default().to_owned();
-        let signatures = read_signatures(&mut lines, &contents, &body)?;
+        let signatures = read_signatures(&mut lines, &contents.authorities, &body)?;
         if lines.is_at_end() {
             Ok(Self { contents, signatures, body })
         } else {
@@ -264,6 +279,21 @@ impl Candidate {
         known
     }
 
+    /// Adds the signature that `authority` gave. False if it is none of the document's authorities, or didn't sign this.
+    pub(super) fn add_signature(&mut self, authority: NodeId, signature: Signature) -> bool {
+        let known = self.contents.authorities.get(&authority);
+        let holds = known.is_some_and(|known| known.identity.verifies(self.body.as_bytes(), &signature));
+        if holds {
+            self.signatures.insert(authority, signature);
+        }
+        holds
+    }
+
+    /// The signatures, by their authorities.
+    pub(super) const fn signatures(&self) -> &BTreeMap<NodeId, Signature> {
+        &self.signatures
+    }
+
     /// The authorities that have signed.
     pub fn signers(&self) -> impl Iterator<Item = NodeId> {
         self.signatures.keys().copied()
@@ -273,9 +303,7 @@ impl Candidate {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = self.body.clone();
-        for (id, signature) in &self.signatures {
-            writeln!(text, "signature {id} {}", base64(&signature.0)).expect("a String takes all");
-        }
+        write_signatures(&mut text, &self.signatures);
         text
     }
 
@@ -452,20 +480,37 @@ fn read_nodes(lines: &mut Lines<'_>, text: &str) -> Result<BTreeMap<NodeId, Sign
     Ok(nodes)
 }
 
-fn read_signatures(
+/// One line for each.
+pub(super) fn write_signatures(text: &mut String, signatures: &BTreeMap<NodeId, Signature>) {
+    for (id, signature) in signatures {
+        writeln!(text, "signature {id} {}", base64(&signature.0)).expect("a String takes all");
+    }
+}
+
+/// Reads what `write_signatures` wrote; each has to be of one of `authorities`, and to hold for `signed`.
+pub(super) fn read_signatures(
     lines: &mut Lines<'_>,
-    contents: &Contents,
-    body: &str,
+    authorities: &BTreeMap<NodeId, Authority>,
+    signed: &str,
 ) -> Result<BTreeMap<NodeId, Signature>, Rejected> {
+    let signatures = read_unchecked_signatures(lines)?;
+    for (id, signature) in &signatures {
+        let authority = authorities.get(id).ok_or(Rejected::UnknownAuthority(*id))?;
+        if !authority.identity.verifies(signed.as_bytes(), signature) {
+            return Err(Rejected::BadSignature(*id));
+        }
+    }
+    Ok(signatures)
+}
+
+/// Reads what `write_signatures` wrote.
+pub(super) fn read_unchecked_signatures(lines: &mut Lines<'_>) -> Result<BTreeMap<NodeId, Signature>, Malformed> {
     let mut signatures = BTreeMap::new();
     while let Some(line) = lines.after("signature ") {
         let (id, signature) = parse_signature(line).ok_or(lines.wrong(Wrong::Value("signature")))?;
-        if signatures.last_key_value().is_some_and(|(last, _)| *last >= id) {
-            return Err(lines.wrong(Wrong::Order).into());
-        }
-        let authority = contents.authorities.get(&id).ok_or(Rejected::UnknownAuthority(id))?;
-        if !authority.identity.verifies(body.as_bytes(), &signature) {
-            return Err(Rejected::BadSignature(id));
+        let ascending = signatures.last_key_value().is_none_or(|(last, _)| *last < id);
+        if !ascending || signatures.len() == MAX_AUTHORITIES {
+            return Err(lines.wrong(Wrong::Order));
         }
         signatures.insert(id, signature);
     }

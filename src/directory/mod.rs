@@ -1,6 +1,7 @@
 //! Who is in the network: signed descriptors, and the one signed document of them (docs/spec-directory.md).
 
 mod address;
+mod agreement;
 mod descriptor;
 mod document;
 #[cfg(test)]
@@ -10,8 +11,10 @@ mod lines;
 mod params;
 mod source;
 pub mod units;
+mod vote;
 
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
+pub use agreement::{Agreement, MAX_AGREEMENT, NoDocument, Phase, Schedule};
 pub use descriptor::{
     Descriptor, Domains, ExitPolicy, MAX_DOMAINS, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name,
 };
