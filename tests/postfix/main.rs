@@ -168,8 +168,10 @@ impl Site {
         let there = Postfix::start(&dir.join("there"), THERE, &mailboxes, "", &listener);
         let network = Network::start(dir, NOBODY, 5, &format!("smtp:127.0.0.1:{port}"));
         let command = format!("{} --config {} send", network.fog().display(), network.config(0).display());
-        let service =
-            with(&snippet("master.cf"), &[("user=fog-mta", "user=nobody"), ("/usr/local/bin/fog send", &command)]);
+        let service = with(
+            &snippet("master.cf"),
+            &[("user=fog-mta:fog-submit", "user=nobody"), ("/usr/local/bin/fog send", &command)],
+        );
         let here = Postfix::start(&dir.join("here"), HERE, &["ann", "björn"], &snippet("main.cf"), &service);
         Self { here, network, there }
     }

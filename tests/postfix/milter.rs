@@ -54,8 +54,10 @@ impl Site {
         fs::write(dir.join("fog.toml"), config).unwrap();
         let master = format!("127.0.0.1:{chrooted} inet n - y - - smtpd\npickup unix n - n 1 1 pickup\n");
         let pipe = format!("{} --config {} send", fog.display(), dir.join("fog.toml").display());
-        let service =
-            with(&snippet("master.cf"), &[("user=fog-mta", "user=nobody"), ("/usr/local/bin/fog send", &pipe)]);
+        let service = with(
+            &snippet("master.cf"),
+            &[("user=fog-mta:fog-submit", "user=nobody"), ("/usr/local/bin/fog send", &pipe)],
+        );
         let main = snippet("main.cf") + &snippet("milter-main.cf");
         let postfix = Postfix::start(&dir.join("here"), "home.invalid", &["ann"], &main, &(master + &service));
         // As the README says, with another user.

@@ -222,7 +222,8 @@ fn careful(found: &Found, suffix: &str) -> Vec<String> {
     let mut careful = Vec::new();
     if !found.milter_listens {
         careful.push(
-            "the milter does not run, and without it Postfix logs who wrote to whom: start it, and run this again"
+            "the milter does not run, and without it Postfix logs who wrote to whom: \
+             systemctl enable --now fog-milter, and run this again"
                 .to_owned(),
         );
     }
@@ -283,7 +284,7 @@ mod tests {
             runs(&plan),
             [
                 "postconf -M -e fog/unix=fog unix - n n - 4 pipe -o syslog_name=postfix/fog flags=DORq null_sender= \
-                 user=fog-mta argv=/usr/bin/fog send --mta --queue-id ${queue_id}",
+                 user=fog-mta:fog-submit argv=/usr/bin/fog send --mta --queue-id ${queue_id}",
                 "postconf -e fog_destination_recipient_limit = 1",
                 &format!("postconf -e transport_maps = hash:/etc/postfix/transport, {TABLE}"),
                 &format!("postconf -e smtpd_milters = unix:a, inet:b, {MILTER}"),
