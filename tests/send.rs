@@ -411,6 +411,9 @@ fn a_configuration_gives_the_suffix_and_the_socket() {
     let output = fog(&wrong, MAIL);
     assert_eq!(code(&output), 78);
     assert!(text(&output.stderr).contains("did you mean `suffix`?"), "{}", text(&output.stderr));
+    let output = fog(&["send", "-q", "-c", "/nonexistent/other.toml", "-t", "bob@example.com"], MAIL);
+    assert_eq!(code(&output), 78, "{}", text(&output.stderr));
+    assert!(text(&output.stderr).starts_with("fog: there is no configuration"), "{}", text(&output.stderr));
     // Not under the suffix that is configured: it waits.
     let args = ["send", "--mta", "--queue-id", "x", "-c", config];
     assert!(deferred_line(&args, PIPED).unwrap().starts_with("4.1.2 "));

@@ -81,6 +81,12 @@ impl Global {
         all.map(|path| read(&path).map_err(|error| (path, error))).collect()
     }
 
+    /// Whether the configuration is looked for where it always is, and the command line names no other.
+    #[must_use]
+    pub(super) fn is_usual(&self) -> bool {
+        self.config == default_config()
+    }
+
     /// Where the configuration file lies; relative paths in it start there.
     #[must_use]
     pub fn dir(&self) -> PathBuf {

@@ -150,11 +150,13 @@ struct Entry {
 }
 
 impl Entry {
-    /// From the configuration; from the defaults where there is none, or none that this user may read. Then the suffix
-    /// may be another than the network's: such mail is refused by the node, or by us, and is never sent in clear.
+    /// From the configuration; from the defaults where there is none in its usual place, or none that this user may read.
+    /// Then the suffix may be another than the network's: such mail is refused by the node, or by us, and is never sent in
+    /// clear. One that was named and isn't there is a mistake: the mail would go to another node than was meant.
     fn read(global: &Global) -> Result<Self, CliError> {
         match std::fs::File::open(&global.config).map_err(|error| error.kind()) {
-            Err(io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(Self::default()),
+            Err(io::ErrorKind::NotFound) if global.is_usual() => Ok(Self::default()),
+            Err(io::ErrorKind::PermissionDenied) => Ok(Self::default()),
             _ => global.load().map(|config| Self { socket: config.node.submit_socket(), suffix: config.entry.suffix }),
         }
     }
