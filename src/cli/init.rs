@@ -44,7 +44,7 @@ pub struct Args {
     /// What it does for others: mix, exit; without, it is an entry only
     #[arg(long, value_name = "ROLE,...")]
     pub roles: Option<String>,
-    /// An exit's MTA: smtp:HOST:PORT or maildir:PATH [default: smtp:127.0.0.1:25]
+    /// Who takes an exit's mail: smtp:HOST:PORT, lmtp:HOST:PORT, sendmail, maildir:PATH [default: smtp:127.0.0.1:25]
     #[arg(long, value_name = "TARGET")]
     pub deliver: Option<String>,
     /// What an exit's mail has as From: `NAME <ADDRESS>`

@@ -147,12 +147,11 @@ fn can_send(status: &Value) -> String {
     if member(status, &["can_send"]) != true {
         return "no: nothing is sent, mail waits".into();
     }
-    format!(
-        "yes: links to {} of {} nodes are open, {} exits are known",
-        number(&["links", "up"]),
-        number(&["links", "known"]),
-        number(&["exits"])
-    )
+    let exits = match number(&["exits"]) {
+        1 => "1 exit is known".to_owned(),
+        exits => format!("{exits} exits are known"),
+    };
+    format!("yes: links to {} of {} nodes are open, {exits}", number(&["links", "up"]), number(&["links", "known"]))
 }
 
 fn directory(status: &Value, now: Time) -> String {
@@ -249,6 +248,13 @@ warnings        none
         assert!(want.lines().all(|line| line.len() <= 80));
         assert_eq!(verdict(&status()), ("OK", ExitCode::Ok));
         assert_eq!(one_line(&status()), "5/6 nodes linked, epoch 1482");
+    }
+
+    #[test]
+    fn one_exit_is_one() {
+        let mut status = status();
+        *status.get_mut("exits").unwrap() = json!(1);
+        assert_eq!(can_send(&status), "yes: links to 5 of 6 nodes are open, 1 exit is known");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::keys::NETWORK_KEYS;
 use super::settings::Settings;
 use super::{ConfigError, HOST_NAME, SIZE};
-use crate::directory::units::{parse_number, parse_size, parse_span};
-use crate::directory::{Params, Strategy, is_host_name};
+use crate::directory::units::{parse_number, parse_size, parse_span, span as span_words};
+use crate::directory::{BadParams, Params, Strategy, is_host_name};
 
 /// The parameters of a network to be founded: the defaults, and those of `set` that begin with `network.`. The others
 /// are handed back; they are for the configuration.
@@ -35,6 +35,12 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
         message_id_domain: settings.or("network.message-id-domain", default.message_id_domain, HOST_NAME, domain)?,
         demo: settings.or("network.demo", false, "true or false", |text| text.parse().ok())?,
     };
-    params.check().map_err(|bad| ConfigError::of_sets(&ours, &bad.to_string()))?;
+    params.check().map_err(|bad| ConfigError::of_sets(&ours, &told(bad, &params)))?;
     Ok((params, others))
+}
+
+/// What is wrong. Delays are told with their values: one of them may be a default that nobody has typed.
+fn told(bad: BadParams, params: &Params) -> String {
+    let [min, mean, max] = [params.min_delay, params.mean_delay, params.max_delay].map(span_words);
+    if bad == BadParams::Delays { format!("{bad}: they are {min}, {mean} and {max}") } else { bad.to_string() }
 }

@@ -231,6 +231,15 @@ fn the_networks_keys_are_in_no_file() {
 }
 
 #[test]
+fn delays_in_no_order_are_told_with_the_default_that_nobody_typed() {
+    let error = network(&["network.min-delay=6h".into()]).unwrap_err().to_string();
+    assert!(
+        error.contains("min-delay must be at most mean-delay") && error.contains("they are 6h, 3h and 1d"),
+        "{error}"
+    );
+}
+
+#[test]
 fn missing_keys_name_their_table() {
     let lines = minimal();
     let lines: Vec<_> = lines.lines().collect();

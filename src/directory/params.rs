@@ -97,7 +97,7 @@ impl Default for Params {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum BadParams {
     /// Out of order.
-    #[error("min-delay, mean-delay and max-delay must not fall in this order")]
+    #[error("min-delay must be at most mean-delay, and mean-delay at most max-delay")]
     Delays,
     /// Zero, or too coarse for the window in which a key is accepted.
     #[error("tick must be above 0 and at most a 12th of the epoch")]

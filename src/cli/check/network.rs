@@ -94,5 +94,6 @@ pub(super) fn paths(document: &Document, key: &NodeKey) -> Finding {
         return Finding::good("network", format!("{nodes} nodes, {} exits that write to anybody", exits.len()));
     }
     let says = format!("{nodes} nodes are not enough for a path of {hops} hops: mail waits");
-    Finding::wrong("network", says).hint("it takes as many others of different families as hops, an exit among them")
+    Finding::wrong("network", says)
+        .hint("it takes as many others as hops, of different families and with an exit among them")
 }

@@ -8,7 +8,7 @@ use super::super::words::{candidate, command, io_trouble, params_words, rfc3339,
 use super::Told;
 use crate::config::Config;
 use crate::directory::units::{size, span};
-use crate::directory::{Candidate, Document, Domains, Rejected, Signed, Source, VALID_EPOCHS};
+use crate::directory::{Candidate, Document, Domains, ExitPolicy, Rejected, Signed, Source, VALID_EPOCHS};
 use crate::id::NodeId;
 use crate::time::Time;
 use serde_json::{Value, json};
@@ -60,7 +60,24 @@ fn shown_words(shown: &Candidate, trusted: &Result<Document, Rejected>, now: Tim
         let last = node.mix_keys.last_key_value().map_or(0, |(epoch, _)| epoch.0);
         line(format_args!("{:<20} {:<11} {last:<14} {}", node.name, role_words(node.roles()), node.address));
     }
+    let mut title = "\nEXIT                 TAKES\n";
+    for node in contents.nodes.values().map(Signed::descriptor) {
+        if let Some(exit) = &node.exit {
+            line(format_args!("{title}{:<20} {}", node.name, takes_words(exit)));
+            title = "";
+        }
+    }
     text
+}
+
+/// Which mails an exit takes.
+fn takes_words(exit: &ExitPolicy) -> String {
+    let whom = match &exit.domains {
+        Domains::All => "anybody".to_owned(),
+        Domains::Only(domains) => domains.join(", "),
+    };
+    let news = if exit.news { "and to newsgroups" } else { "to no newsgroup" };
+    format!("mail to {whom}, {news}, up to {}", size(exit.max_size))
 }
 
 fn shown_json(shown: &Candidate, trusted: &Result<Document, Rejected>) -> Value {
@@ -104,7 +121,7 @@ fn node_json(id: &NodeId, signed: &Signed) -> Value {
             Domains::All => json!("all"),
             Domains::Only(domains) => json!(domains),
         };
-        json!({"domains": domains, "max_size": size(exit.max_size)})
+        json!({"domains": domains, "max_size": size(exit.max_size), "news": exit.news})
     });
     json!({
         "id": id.to_string(),

@@ -1,11 +1,12 @@
 //! Networks made by hand, step by step.
 
 use super::super::init::tests::{args, at_day, joining, set_up};
-use super::super::init::{Done, init};
+use super::super::init::{Args, Done, init};
 use super::super::node_info;
 use super::show::show;
 use super::signing::{add, sign, signed_candidate, stale_nodes};
 use super::*;
+use crate::cli::global::tests::in_dir;
 use crate::cli::init::authority_key;
 use crate::cli::node_info::draft;
 use crate::directory::{Candidate, Contents, Descriptor, IdentityKey, Signed};
@@ -241,6 +242,32 @@ fn a_document_is_shown_for_people_and_for_programs() {
     assert_eq!(*lines.last().unwrap(), "kvara                mix         20007          127.0.0.1:7001");
     assert_eq!(told.json["valid_until"], "2024-10-07T00:00:00Z");
     assert_eq!((&told.json["good"], &told.json["nodes"][0]["name"]), (&json!(true), &json!("kvara")));
+}
+
+#[test]
+fn a_document_is_shown_with_what_its_exits_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let (roles, from): (Option<String>, Option<String>) =
+        (Some("exit".into()), Some("Nobody <nobody@exit.example>".into()));
+    let args = Args { roles, from, ..args(dir.path(), "kvara", 7001) };
+    let shown = |set: &[&str]| {
+        let args = Args { dir: Some(dir.path().join(set.len().to_string())), ..args.clone() };
+        let done = init(&args, &in_dir(Path::new("/nowhere"), set), at_day(DAY)).unwrap();
+        show(Some(&draft(done.config())), done.config(), at_day(DAY), done.global()).unwrap()
+    };
+    let (some, all) =
+        (shown(&["exit.domains=a.example,b.example", "exit.max-size=1M", "exit.news=n@c.example"]), shown(&[]));
+    let want = "\nEXIT                 TAKES\nkvara                mail to a.example, b.example, and to newsgroups, up to 1M\n";
+    assert!(some.words.ends_with(want), "{}", some.words);
+    assert!(
+        all.words.ends_with("\nkvara                mail to anybody, to no newsgroup, up to 2M\n"),
+        "{}",
+        all.words
+    );
+    assert_eq!(
+        (&some.json["nodes"][0]["exit"]["news"], &all.json["nodes"][0]["exit"]["news"]),
+        (&json!(true), &json!(false))
+    );
 }
 
 #[test]

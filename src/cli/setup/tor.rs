@@ -59,7 +59,10 @@ pub(super) fn plan(found: &Found, ours: &Ours, wanted: Wanted) -> Result<Plan, C
         if wanted == Wanted::Installed {
             plan.then
                 .push(format!("cat {SERVICE}/hostname    # the address for fog init --onion, with :{PORT} behind it"));
-            plan.then.push(format!("in fog.toml, table [tor]: socks = \"{SOCKET}\""));
+            plan.then.push(
+                "adduser fog debian-tor    # or who else the node runs as: the socket is for that group".to_owned(),
+            );
+            plan.then.push(format!("in fog.toml, table [tor]: socks = \"{SOCKET}\", which is the default"));
         }
     }
     Ok(plan)
