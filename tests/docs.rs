@@ -70,18 +70,7 @@ fn every_option_is_in_its_page_and_pages_have_no_others() {
 
 #[test]
 fn every_key_of_the_configuration_is_in_its_table() {
-    let source = read("src/config/keys.rs");
-    let tables = source.split("const KEYS:").nth(1).unwrap().split("const NUMBERS").next().unwrap();
-    let mut known = BTreeSet::new();
-    let mut table = "";
-    for (word, begins_table) in quoted(tables) {
-        if begins_table {
-            table = word;
-        } else {
-            known.insert(format!("{table}.{word}"));
-        }
-    }
-    assert!(known.contains("spool.max") && known.contains("network.demo"), "the tables were not understood");
+    let known = keys();
     let mut described = BTreeSet::new();
     for section in page("fog.toml.5").split("\n.Ss [").skip(1) {
         let (table, rest) = section.split_once(']').unwrap();
@@ -120,6 +109,10 @@ fn every_line_of_the_log_is_in_fog_log_7() {
         table.lines().filter_map(|line| line.strip_prefix(".It Cm ")).map(str::to_owned).collect();
     assert_eq!(described, reasons);
     let (node, exit) = text.split_once(".Ss fog exit").unwrap();
+    let faults = read("src/sys/directory_fault.rs");
+    for (fault, _) in quoted(faults.split("fn word(").nth(1).unwrap().split("\n    }").next().unwrap()) {
+        assert!(node.split_whitespace().any(|word| word == fault), "fog-log.7 has no {fault}");
+    }
     assert_eq!(items(node), known);
     let said = items(exit);
     assert!(said.contains("mta-down") && said.is_subset(&known), "fog exit says {said:?}");
@@ -163,24 +156,51 @@ fn links_lead_to_files_that_are_there() {
 #[test]
 fn commands_and_paths_in_the_documents_are_there() {
     let makefile = read("Makefile");
-    let command = fog::cli::command();
-    for path in documents() {
-        for code in code(&read(&path)) {
+    let keys = keys();
+    let (mut seen, mut slips) = (0, Vec::new());
+    for path in documents().into_iter().chain(pages()) {
+        let text = read(&path);
+        let is_page = path.starts_with("man");
+        for code in if is_page { code_of_page(&text) } else { code(&text) } {
+            for command in commands(&code) {
+                seen += 1;
+                slips.extend(slip(&command, &keys).map(|slip| format!("{}: {slip} in {command:?}", path.display())));
+            }
             let words: Vec<&str> = code.split_whitespace().collect();
             match words.as_slice() {
                 ["make", target, ..] => {
                     assert!(makefile.contains(&format!("\n{target}:")), "{}: {code}", path.display());
                 }
-                ["fog", verb, rest @ ..] if verb.starts_with(|c: char| c.is_ascii_lowercase()) => {
-                    check_command(&path, &code, &command, verb, rest);
-                }
-                [word, ..] if is_path(word) => {
+                [word, ..] if !is_page && is_path(word) => {
                     let found = root().join(word).exists() || root().join(&path).with_file_name(word).exists();
                     assert!(found, "{}: {word}", path.display());
                 }
                 _ => {}
             }
         }
+    }
+    assert!(slips.is_empty(), "{slips:#?}");
+    assert!(seen > 100, "only {seen} commands were understood");
+}
+
+#[test]
+fn a_slip_in_a_command_is_seen_wherever_it_stands() {
+    for line in [
+        "fog frobnicate now",
+        "echo x | fog block ad",
+        "fog -c a/fog.toml directory sing",
+        "for n in a b; do fog -c $n/fog.toml node --frob; done",
+        "fog setup postfix && fog setup postfix --aply",
+        "fog init --new-network --set network.mindelay=1h",
+        "setpriv --reuid fog --regid fog --init-groups fog nod",
+    ] {
+        let slips: Vec<_> = commands(line).iter().filter_map(|command| slip(command, &keys())).collect();
+        assert_eq!(slips.len(), 1, "{line}: {slips:?}");
+    }
+    for line in
+        ["adduser fog debian-tor", "install -o fog -g fog x", "fog send -t < letter --frob", "fog init ... --from x"]
+    {
+        assert!(commands(line).iter().all(|command| slip(command, &keys()).is_none()), "{line}");
     }
 }
 
@@ -203,23 +223,72 @@ fn nothing_names_a_registry_host_or_leaves_work_for_later() {
     }
 }
 
-/// Options and subcommand of a command line in a document; placeholders in capitals and what stands behind a pipe are
-/// not looked at.
-fn check_command(path: &Path, code: &str, command: &clap::Command, verb: &str, rest: &[&str]) {
-    let Some(verb) = command.find_subcommand(verb) else {
-        // A document may say what is not there yet, in words; a command line has more than the verb.
-        assert!(is_missing(verb), "{}: {code}", path.display());
-        return;
+/// What in a command line this program does not know. What is left out, or a placeholder, is no slip.
+fn slip(command: &[String], keys: &BTreeSet<String>) -> Option<String> {
+    // A document may say what is not there yet, `fog VERB`, a service of master.cf, and what the earlier program took.
+    if command.get(1).is_some_and(|verb| is_missing(verb) || ["VERB", "unix", "-name"].contains(&verb.as_str())) {
+        return None;
+    }
+    for set in command.windows(2).filter(|pair| pair[0] == "--set") {
+        let key = set[1].split('=').next().unwrap();
+        if !keys.contains(key) && !key.contains(char::is_uppercase) {
+            return Some(format!("no key {key}"));
+        }
+    }
+    let error = fog::cli::command().try_get_matches_from(command).err()?;
+    use clap::error::ErrorKind::{ArgumentConflict, InvalidSubcommand, TooManyValues, UnknownArgument};
+    let is_slip = [ArgumentConflict, InvalidSubcommand, TooManyValues, UnknownArgument].contains(&error.kind());
+    is_slip.then(|| error.to_string().lines().next().unwrap_or_default().to_owned())
+}
+
+/// The command lines of fog in a piece of code, in words, up to where they leave something out, or give it to somebody.
+fn commands(code: &str) -> Vec<Vec<String>> {
+    // What a command line can stand behind.
+    let openers = ["|", "||", "&&", "&", ";", "do", "$", "#", "--init-groups", "--clear-groups"];
+    let ends = ["|", "||", "&&", "&", ";", "<", ">", ">>", "<<END", "..."];
+    let mut words = words(code);
+    // In front it is root's prompt, and else a comment begins there.
+    let comment = words.iter().skip(1).position(|word| word.starts_with('#'));
+    words.truncate(comment.map_or(words.len(), |at| at + 1));
+    let begins = |at: &usize| words[*at] == "fog" && (*at == 0 || openers.contains(&words[at - 1].as_str()));
+    let from = |at: usize| {
+        words[at..].iter().take_while(|word| word.is_ascii() && !ends.contains(&word.as_str())).cloned().collect()
     };
-    let mut known: BTreeSet<String> = options(verb).into_iter().chain(options(command)).collect();
-    if let Some(sub) = rest.first().and_then(|sub| verb.find_subcommand(sub)) {
-        known.extend(options(sub));
+    (0..words.len()).filter(begins).map(from).collect()
+}
+
+/// The words of a command line as a shell takes them apart, near enough.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, ';') => words.extend([";".to_owned(), String::new()]),
+            (None, _) if c.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(c),
+        }
     }
-    for word in rest.iter().take_while(|word| !["|", "#", "<", ">"].contains(word)).filter(|word| word.starts_with('-'))
-    {
-        let flag = word.split('=').next().unwrap();
-        assert!(known.contains(flag) || word.len() < 2, "{}: {flag} in `{code}`", path.display());
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Every key, `table.key`.
+fn keys() -> BTreeSet<String> {
+    let source = read("src/config/keys.rs");
+    let tables = source.split("const KEYS:").nth(1).unwrap().split("const NUMBERS").next().unwrap();
+    let mut known = BTreeSet::new();
+    let mut table = "";
+    for (word, begins_table) in quoted(tables) {
+        if begins_table {
+            table = word;
+        } else {
+            known.insert(format!("{table}.{word}"));
+        }
     }
+    assert!(known.contains("spool.max") && known.contains("network.demo"), "the tables were not understood");
+    known
 }
 
 /// Verbs that the documents say are not there yet.
@@ -235,11 +304,29 @@ fn is_path(word: &str) -> bool {
         && !word.contains(['*', '<', '('])
 }
 
-/// What stands between backticks or is indented by four, a piece each.
+/// What stands between backticks or is indented by four, a piece each; a line that goes on is one with the next.
 fn code(text: &str) -> Vec<String> {
+    let text = text.replace("\\\n", " ");
     let indented = text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned);
     let ticked = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned);
     indented.chain(ticked).collect()
+}
+
+/// What a page shows as typed: `.Dl`, `.Ql`, and blocks of literal text.
+fn code_of_page(text: &str) -> Vec<String> {
+    let text = text.replace("\\e\n", " ").replace("\\(dq", "\"");
+    let mut found = Vec::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            (".Bd", kind) => in_block = kind.starts_with("-literal"),
+            (".Ed", _) => in_block = false,
+            (".Dl" | ".Ql", code) => found.push(code.trim_end_matches([' ', '.', ',', ':', ')']).to_owned()),
+            _ if in_block => found.push(line.to_owned()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `fog-node.8` for each `fog-node(8)` in a text.
@@ -315,6 +402,11 @@ fn page_of(verb: &str) -> String {
 
 fn page(name: &str) -> String {
     read(Path::new("man").join(name))
+}
+
+/// The manual pages, by path.
+fn pages() -> Vec<PathBuf> {
+    files().into_iter().filter(|path| path.starts_with("man")).collect()
 }
 
 /// The documents for people, by path.
