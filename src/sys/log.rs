@@ -250,6 +250,9 @@ pub fn flush() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
     #[test]
     fn an_event_is_one_line() {
@@ -276,6 +279,68 @@ mod tests {
         }
         let summary = crate::sys::summary::tests::summary();
         assert_eq!(Event::Summary(&summary).to_string(), format!("summary: {summary}"));
+    }
+
+    /// One of each, and of those that look different at times both.
+    fn all(summary: &Summary) -> Vec<Event<'_>> {
+        let (period, epoch, node, some) = (Duration::from_secs(3600), Epoch(7), "kvara-2", Rounded::trouble(3, 8));
+        vec![
+            Event::Start,
+            Event::Ready,
+            Event::Stop,
+            Event::LinkUp { node },
+            Event::LinkDown { node, why: None },
+            Event::LinkDown { node, why: Some(TorFailure::NoDescriptor) },
+            Event::TorUp,
+            Event::TorDown { why: TorFailure::NotSocks },
+            Event::Directory { epoch },
+            Event::DirectoryStale { epoch },
+            Event::DirectoryRejected { why: DirectoryFault::Rollback },
+            Event::NotEnoughNodes,
+            Event::Dropped { period, packets: some },
+            Event::Refused { period, mails: some },
+            Event::ExitDeferred { period, mails: some },
+            Event::ExitRefused { period, mails: some },
+            Event::MtaUp,
+            Event::MtaDown,
+            Event::SpoolLow,
+            Event::SpoolFull,
+            Event::Alarm { what: DirectoryFault::Fork },
+            Event::Summary(summary),
+            Event::Reload { waiting: &[] },
+            Event::Reload { waiting: &["node.listen", "spool.path"] },
+            Event::ConfigRejected { at: "/etc/fog/fog.toml:2:7" },
+            Event::Bug,
+        ]
+    }
+
+    /// Whether logcheck, which asks grep, sends nobody a mail for this line.
+    fn is_silent(line: &str) -> bool {
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/package/logcheck");
+        let mut grep = Command::new("grep").args(["-E", "-q", "-f", rules]).stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(grep.stdin.take().unwrap(), "{line}").unwrap();
+        grep.wait().unwrap().success()
+    }
+
+    #[test]
+    fn logcheck_is_silent_about_what_is_routine_and_tells_the_rest() {
+        let exit = crate::sys::summary::tests::summary();
+        let events = all(&exit);
+        for event in &events {
+            // A node that can't be reached comes back by itself, and there is nothing to do about it here.
+            let routine = event.word().1 > Level::Warning || matches!(event, Event::LinkDown { .. });
+            for start in ["Nov 23 05:40:00 mail", "2026-11-23T05:40:00.123456+00:00 mail"] {
+                let line = format!("{start} fog/node[123]: {event}");
+                assert_eq!(is_silent(&line), routine, "{line}");
+                assert!(!is_silent(&format!("{line} more")), "{line} more");
+            }
+        }
+        let no_exit = Event::Summary(&Summary { exit: None, ..exit }).to_string();
+        assert!(is_silent(&format!("Nov 23 05:40:00 mail fog/milter[1]: {no_exit}")));
+        let source = include_str!("log.rs").split_once("fn word(").unwrap().1.split_once("\n    }").unwrap().0;
+        let words = source.lines().filter_map(|line| Some(line.split_once("=> (\"")?.1.split_once('"')?.0));
+        let said: BTreeSet<_> = events.iter().map(|event| event.word().0).collect();
+        assert_eq!(said, words.collect(), "an event is missing here");
     }
 
     #[test]
