@@ -1,6 +1,7 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
 use super::meter::{Meter, RecipientMark};
+use super::outbox::Outbox;
 use super::queue::hour_of;
 use super::queue::{Listed, QueueId, State, hours};
 use super::quota::Quota;
@@ -22,7 +23,7 @@ use crate::store::{Marks, RowId, Shelf, Store, StoreError};
 use crate::time::Time;
 use crate::wire::{Reader, Writer};
 use rand_core::CryptoRng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Mails given to the exit process and not answered. Bounds what is handed out twice when it dies.
 pub const WINDOW: usize = 4;
@@ -38,8 +39,7 @@ const GIVE_UP: u32 = 5;
 pub(super) struct Exit {
     up: bool,
     sets: BTreeMap<SetId, Set>,
-    outbox: BTreeMap<RowId, Outgoing>,
-    flying: BTreeSet<RowId>,
+    outbox: Outbox,
     meter: Meter,
     /// Until then as many have gone out in all as may.
     closed_until: Time,
@@ -77,15 +77,13 @@ impl Exit {
     pub(super) fn list(&self, now: Time, key: &Secret<32>) -> impl Iterator<Item = Listed> {
         self.outbox.iter().map(move |(row, mail)| {
             let state = if mail.deferred == 0 { State::Outbox } else { State::Deferred };
-            Listed { id: QueueId::of(*row, key), state, hours: hours(mail.since, now) }
+            Listed { id: QueueId::of(row, key), state, hours: hours(mail.since, now) }
         })
     }
 
     /// Has the MTA asked again at once; says for how many mails.
     pub(super) fn retry(&mut self, now: Time, which: impl Fn(RowId) -> bool) -> u64 {
-        let put_off = self.outbox.iter_mut().filter(|(row, mail)| mail.deferred > 0 && which(**row));
-        let put_off = put_off.filter(|(_, mail)| mail.next > now);
-        entry::size(put_off.map(|(_, mail)| mail.next = now).count())
+        entry::size(self.outbox.hurry(now, which))
     }
 
     /// Forgets mails, because the operator says so; says how many. What the MTA says of one that it is being asked about
@@ -95,21 +93,20 @@ impl Exit {
         batch: &mut Batch<'_, '_, R>,
         which: impl Fn(RowId) -> bool,
     ) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for (row, _) in self.outbox.extract_if(.., |row, _| which(*row)) {
-            batch.txn.delete(Shelf::Outbox, row)?;
-            count += 1;
+        let dropped: Vec<RowId> = self.outbox.iter().map(|(row, _)| row).filter(|row| which(*row)).collect();
+        for row in &dropped {
+            self.outbox.remove(*row);
+            batch.txn.delete(Shelf::Outbox, *row)?;
         }
-        Ok(count)
+        Ok(entry::size(dropped.len()))
     }
 
     /// The next time a mail may be handed out; none while nobody is there to take it.
     pub(super) fn next_try(&self) -> Option<Time> {
-        if !self.up || self.flying.len() >= WINDOW {
+        if !self.up || self.outbox.flying() >= WINDOW {
             return None;
         }
-        let next = self.outbox.iter().filter(|(row, _)| !self.flying.contains(row)).map(|(_, mail)| mail.next).min();
-        next.map(|next| next.max(self.closed_until))
+        self.outbox.next().map(|next| next.max(self.closed_until))
     }
 
     pub(super) fn up(&mut self) {
@@ -120,12 +117,7 @@ impl Exit {
     /// What was under way is in nobody's share, and goes out again.
     pub(super) fn down(&mut self) {
         self.up = false;
-        for id in std::mem::take(&mut self.flying) {
-            if let Some(mail) = self.outbox.get_mut(&id) {
-                self.meter.came_back(&mail.to);
-                mail.broken_off = mail.broken_off.saturating_add(1);
-            }
-        }
+        self.outbox.land_all().iter().for_each(|to| self.meter.came_back(to));
     }
 
     /// Takes what a packet carried that ended here.
@@ -234,8 +226,7 @@ impl Exit {
     /// Whether one recipient has had, or is to get, what goes out in two spans: who sends more wants to bury somebody.
     fn has_enough(&mut self, exit: &ExitSetup, to: &RecipientMark, now: Time) -> bool {
         let Some(rate) = exit.limits.per_recipient else { return false };
-        let waiting = self.outbox.iter().filter(|(id, mail)| mail.to == *to && !self.flying.contains(id)).count();
-        let all = waiting.saturating_add(self.meter.had(rate, to, now));
+        let all = self.outbox.waiting_for(to).saturating_add(self.meter.had(rate, to, now));
         all as u64 >= u64::from(rate.count).saturating_mul(2)
     }
 
@@ -254,29 +245,20 @@ impl Exit {
     /// Hands out what may be tried now.
     pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         let Some(exit) = batch.setup.exit.as_ref().filter(|_| self.up) else { return Ok(()) };
-        self.closed_until = self.meter.all_may_go(&exit.limits, batch.now);
-        if self.closed_until > batch.now || self.flying.len() >= WINDOW {
-            return Ok(());
-        }
-        let due = |(id, row): (&RowId, &Outgoing)| {
-            (row.next <= batch.now && !self.flying.contains(id)).then_some((*id, *row))
-        };
-        let mut due: Vec<_> = self.outbox.iter().filter_map(due).collect();
-        // What an exit process died of stands in nobody's way; it is tried again when nothing else is there.
-        due.sort_by_key(|(id, row)| (row.broken_off, *id));
-        for (id, row) in due.into_iter().take(LOOKED_AT) {
+        for _ in 0..LOOKED_AT {
             self.closed_until = self.meter.all_may_go(&exit.limits, batch.now);
-            if self.closed_until > batch.now || self.flying.len() >= WINDOW {
+            if self.closed_until > batch.now || self.outbox.flying() >= WINDOW {
                 break;
             }
+            let Some((id, row)) = self.outbox.first(batch.now) else { break };
             let free = self.meter.may_go(&exit.limits, &row.to, batch.now);
             if is_too_old(batch, &row) && (free > batch.now || row.broken_off > 0) {
                 self.give_up(batch, id)?;
             } else if free <= batch.now {
                 self.hand_out(batch, exit, id, row)?;
-            } else if let Some(row) = self.outbox.get_mut(&id) {
+            } else {
                 // Not on disk: what keeps it waiting isn't there either.
-                row.next = free;
+                self.outbox.put_off(id, free);
             }
         }
         Ok(())
@@ -297,7 +279,7 @@ impl Exit {
             address(batch, exit, recipient, mail, row.deferred)
         };
         let Some((recipient, mail)) = addressed else { return self.give_up(batch, id) };
-        self.flying.insert(id);
+        self.outbox.fly(id);
         self.meter.goes(&exit.limits, row.to, batch.now);
         batch.out.push(Output::Deliver { id: DeliveryId(id), recipient, mail });
         Ok(())
@@ -305,7 +287,7 @@ impl Exit {
 
     fn give_up<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         batch.counts.undeliverable += 1;
-        self.outbox.remove(&id);
+        self.outbox.remove(id);
         batch.txn.delete(Shelf::Outbox, id)
     }
 
@@ -316,25 +298,22 @@ impl Exit {
         DeliveryId(id): DeliveryId,
         disposition: Disposition,
     ) -> Result<(), StoreError> {
-        if !self.flying.remove(&id) {
-            return Ok(());
-        }
-        let Some(row) = self.outbox.get_mut(&id) else { return Ok(()) };
+        let Some(row) = self.outbox.land(id) else { return Ok(()) };
         if disposition == Disposition::Delivered {
             batch.counts.delivered += 1;
-            self.outbox.remove(&id);
+            self.outbox.remove(id);
             return batch.txn.delete(Shelf::Outbox, id);
         }
         self.meter.came_back(&row.to);
-        let untried = untried(batch, row);
-        if !untried && (disposition == Disposition::Permanent || is_too_old(batch, row)) {
+        let untried = untried(batch, &row);
+        if !untried && (disposition == Disposition::Permanent || is_too_old(batch, &row)) {
             return self.give_up(batch, id);
         }
         batch.counts.deferred += u64::from(!untried);
-        row.deferred = row.deferred.saturating_add(1);
-        row.next = if untried { batch.now } else { batch.now.plus(retry::backoff(row.deferred, batch.rng)) };
-        let meta = row.encode();
-        batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &meta, batch.rng)
+        let (now, rng) = (batch.now, &mut *batch.rng);
+        let next = |mail: &Outgoing| if untried { now } else { now.plus(retry::backoff(mail.deferred, rng)) };
+        let Some(row) = self.outbox.defer(id, next) else { return Ok(()) };
+        batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &row.encode(), batch.rng)
     }
 }
 

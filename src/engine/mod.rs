@@ -12,6 +12,7 @@ mod entry;
 mod exit;
 mod keys;
 mod meter;
+mod outbox;
 mod queue;
 mod quota;
 mod relay;
