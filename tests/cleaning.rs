@@ -5,7 +5,7 @@
 
 use fog::mail::Address;
 use fog::mail::preview::warnings;
-use fog::mail::sanitize::{EntryRules, ExitRules, MARKER, Refused, at_entry, at_exit};
+use fog::mail::sanitize::{EntryRules, ExitRules, MARKER, MAX_GROWTH, Refused, at_entry, at_exit};
 use fog::time::Time;
 use foreign::foreign_mails;
 use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
@@ -75,6 +75,19 @@ fn an_exit_says_what_it_wants_to_in_one_field_and_nowhere_else() {
     assert_eq!(read.header("Comments").and_then(|value| value.as_text()), Some(comment));
     let (head, body) = text(&with).split_once("\r\n\r\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
     assert!(head.matches("Comments:").count() == 1 && text(&without).ends_with(&body));
+}
+
+#[test]
+fn a_mail_that_an_exit_would_make_far_longer_is_none_that_an_entry_sends() {
+    let references = "<img src=\"cid:a\">\r\n".repeat(4000);
+    let raw = format!(
+        "Subject: x\r\nContent-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n{references}\
+         --b\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\npixels\r\n--b--\r\n"
+    );
+    assert_eq!(exit_with(raw.as_bytes(), 1), Err(Refused::Growth));
+    let entry = entry_with(raw.as_bytes(), 1).unwrap();
+    let exit = exit_with(&entry, 2).unwrap();
+    assert!(entry.len() > raw.len() + MAX_GROWTH && exit.len() < entry.len() + 1024, "{} {}", entry.len(), exit.len());
 }
 
 /// What the recipient gets.

@@ -495,9 +495,15 @@ fn an_exit_whose_mta_takes_nothing_keeps_mail_within_bounds_and_in_the_end_says_
         (sent, busy) = if taken { (sent + 1, busy) } else { (sent, busy + 1) };
         now = now.plus(Duration::from_secs(300));
     }
-    assert_eq!(nodes.counts(EXIT).assembled, 12, "half of the store is for mail");
-    assert_eq!(sent, 12 + 4, "what waits behind it is in the flooder's share");
+    assert_eq!(nodes.counts(EXIT).assembled, 2, "a third of the quarter of the store that is for mail to the MTA");
+    assert_eq!(sent, 2 + 4, "what waits behind it is in the flooder's share");
     assert!(busy > 0);
+    let packet = nodes.mail(EXIT, 100);
+    assert!(nodes.hand_over(now, HONEST, EXIT, packet));
+    sent += 1;
+    now = now.plus(HELD);
+    nodes.handle(EXIT, now, Input::LinkUp(nodes.ids[MIX]));
+    assert_eq!(nodes.counts(EXIT).assembled, 3, "another neighbour's mail finds no room");
 
     // The MTA comes back: everything that was taken is handed out.
     let mut delivered = 0;
@@ -518,6 +524,48 @@ fn an_exit_whose_mta_takes_nothing_keeps_mail_within_bounds_and_in_the_end_says_
         }
         assert!(now.since(START) < Duration::from_secs(86_400), "only {delivered} of {sent} were handed out");
     }
+}
+
+#[test]
+fn long_mails_in_small_packets_fill_a_share_and_leave_room_for_users_and_others() {
+    let mut exit = Delivering::new(slots(600));
+    exit.nodes.handle(EXIT, START, Input::ExitDown);
+    let long = [MAIL, &b"the same line\r\n".repeat(70_000)].concat();
+    for n in 0..40 {
+        let packet = exit.nodes.mail_for(&format!("a{n}@example.com"), &long, EXIT, n);
+        assert!(exit.nodes.hand_over(START, FLOODER, EXIT, packet), "{n}");
+    }
+    exit.pass(HELD, |_| Disposition::Delivered);
+    assert_eq!(exit.nodes.counts(EXIT).assembled, 3, "sixteen slots each, of a quarter of 600");
+    let request = Request {
+        source: Source::Mta,
+        dedup: None,
+        sender: None,
+        wish: Wish::default(),
+        recipients: vec![Address::parse("a@dest.example.fog").unwrap()],
+        mail: MAIL.to_vec(),
+    };
+    let outputs = exit.nodes.handle(EXIT, exit.now, Input::Submit { token: Token(1), request });
+    let Some(Output::Reply { reply, .. }) = outputs.first() else { panic!("{outputs:?}") };
+    assert!(matches!(reply.outcomes[..], [Outcome::Accepted(_)]), "{:?}", reply.outcomes);
+    let packet = exit.nodes.mail_for("b@example.com", &long, EXIT, 100);
+    assert!(exit.nodes.hand_over(exit.now, HONEST, EXIT, packet));
+    exit.pass(HELD, |_| Disposition::Delivered);
+    assert_eq!(exit.nodes.counts(EXIT).assembled, 4, "an honest neighbour's mail finds no room");
+
+    // All of it goes out in the end, though the flooder's packets fill its share and wait for room.
+    let (mut outputs, mut handed) = (exit.nodes.handle(EXIT, exit.now, Input::ExitUp), 0);
+    while let Some(output) = outputs.pop() {
+        if let Output::Deliver { id, .. } = output {
+            handed += 1;
+            outputs.extend(exit.nodes.handle(
+                EXIT,
+                exit.now,
+                Input::Delivered { id, disposition: Disposition::Delivered },
+            ));
+        }
+    }
+    assert_eq!(handed + exit.pass(HELD, |_| Disposition::Delivered).len(), 41);
 }
 
 #[test]

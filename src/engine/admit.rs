@@ -114,6 +114,7 @@ fn reason(refused: Refused) -> Reason {
         Refused::HeaderTooLong | Refused::TooDeep | Refused::TooManyParts => Reason::TooComplex,
         Refused::Piece | Refused::BadEncoding => Reason::Unreadable,
         Refused::BareLineEnd => Reason::BareControl,
+        Refused::Growth => Reason::MailTooBig,
         Refused::Loop => Reason::BeenThrough,
     }
 }

@@ -63,6 +63,7 @@ impl Exit {
             set.parts.insert(place.index, row.id);
         }
         for row in store.rows(Shelf::Outbox)? {
+            quota.charge_found_mail(row.id, row.slots);
             exit.outbox.insert(row.id, Outgoing::decode(&row.meta)?);
         }
         Ok(exit)
@@ -95,8 +96,7 @@ impl Exit {
     ) -> Result<u64, StoreError> {
         let dropped: Vec<RowId> = self.outbox.iter().map(|(row, _)| row).filter(|row| which(*row)).collect();
         for row in &dropped {
-            self.outbox.remove(*row);
-            batch.txn.delete(Shelf::Outbox, *row)?;
+            self.forget(batch, *row)?;
         }
         Ok(entry::size(dropped.len()))
     }
@@ -162,7 +162,7 @@ impl Exit {
         // The last one needs no row of its own: until the mail is in the outbox, its packet stays in the pool.
         let whole = assemble(batch, shape, self.sets.get(&set), (index, shard))?;
         if let Some(message) = &whole {
-            self.receive(batch, message)?;
+            self.receive(batch, row, message)?;
         }
         batch.book.opened(arrival, set, batch.now, &mut batch.out);
         if let Some(message) = whole {
@@ -188,15 +188,24 @@ impl Exit {
         })
     }
 
-    /// Puts a mail into the outbox, once however often it comes.
-    fn receive<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>, message: &Message) -> Result<(), StoreError> {
+    /// Puts the mail that the packet in `row` completes into the outbox, once however often it comes.
+    fn receive<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        row: RowId,
+        message: &Message,
+    ) -> Result<(), StoreError> {
         let Some(exit) = &batch.setup.exit else { return Ok(()) };
         let mark = batch.mark_of(Marks::Delivered, &message.id);
         if batch.remembered(Marks::Delivered, &mark)? {
             return Ok(());
         }
-        if batch.is_full() {
-            // The MTA takes nothing. The packet stays in the pool, and in the share of who handed it over.
+        let has_room = |batch: &Batch<'_, '_, R>, length: usize| {
+            batch.quota.takes_mail(row, entry::slots_of(length), batch.setup.rooms())
+        };
+        // The MTA takes too little of what its neighbour brings: the packet stays in the pool, and in the share of who
+        // handed it over. Asked first of the mail as it came, which costs nothing.
+        if !has_room(batch, message.mail.len()) {
             return Err(StoreError::Full);
         }
         let to = recipient_mark(batch, message);
@@ -205,7 +214,7 @@ impl Exit {
             batch.counts.undeliverable += 1;
             return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
         };
-        let row = Outgoing {
+        let outgoing = Outgoing {
             since: hour_of(batch.now),
             deferred: 0,
             next: batch.now,
@@ -214,11 +223,14 @@ impl Exit {
             broken_off: 0,
         };
         let content = encode(&message.recipient, &mail)?;
+        if !has_room(batch, content.len()) {
+            return Err(StoreError::Full);
+        }
         // First of all that is changed: if there is no room, nothing has happened.
-        let id = batch.txn.put(Shelf::Outbox, batch.epoch, &row.encode(), &content, &[], batch.rng)?;
-        batch.ours += entry::slots_of(content.len());
+        let id = batch.txn.put(Shelf::Outbox, batch.epoch, &outgoing.encode(), &content, &[], batch.rng)?;
+        batch.quota.charge_mail(id, row, entry::slots_of(content.len()));
         batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
-        self.outbox.insert(id, row);
+        self.outbox.insert(id, outgoing);
         batch.counts.assembled += 1;
         Ok(())
     }
@@ -287,7 +299,12 @@ impl Exit {
 
     fn give_up<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         batch.counts.undeliverable += 1;
+        self.forget(batch, id)
+    }
+
+    fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         self.outbox.remove(id);
+        batch.quota.release_mail(id);
         batch.txn.delete(Shelf::Outbox, id)
     }
 
@@ -301,8 +318,7 @@ impl Exit {
         let Some(row) = self.outbox.land(id) else { return Ok(()) };
         if disposition == Disposition::Delivered {
             batch.counts.delivered += 1;
-            self.outbox.remove(id);
-            return batch.txn.delete(Shelf::Outbox, id);
+            return self.forget(batch, id);
         }
         self.meter.came_back(&row.to);
         let untried = untried(batch, &row);

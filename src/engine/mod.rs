@@ -34,13 +34,13 @@ use crate::mail::news::Gateway;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
 use crate::sphinx::xwing::MixKey;
-use crate::store::{Marks, RowId, SLOT_LEN, Store, StoreError, Txn};
+use crate::store::{Marks, RowId, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
 use crate::time::Time;
 use entry::Entry;
 use exit::Exit;
 use keys::Keys;
-use quota::Quota;
+use quota::{Quota, Rooms};
 use rand_core::CryptoRng;
 use relay::Relay;
 use std::collections::BTreeSet;
@@ -188,7 +188,8 @@ pub struct Setup {
     pub own_domains: Vec<String>,
     /// The largest mail taken from an injector, in bytes; the network's limit holds as well.
     pub max_size: usize,
-    /// Bytes of the store that may be in use: half by packets of others, half by mail of this node.
+    /// Bytes of the store that may be in use: half by packets of others, half by mail of this node. Of an exit's own half,
+    /// half is for what the packets of others bring for the local MTA.
     pub max_spool: u64,
     /// How this node writes to the world, if it is an exit.
     pub exit: Option<ExitSetup>,
@@ -196,6 +197,12 @@ pub struct Setup {
     pub block: Arc<BlockList>,
     /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
     pub dedup_key: Secret<32>,
+}
+
+impl Setup {
+    const fn rooms(&self) -> Rooms {
+        Rooms::of(self.max_spool, self.exit.is_some())
+    }
 }
 
 /// What can be changed of a running node.
@@ -262,8 +269,8 @@ pub struct Held {
     pub mails: u64,
     /// Mails that wait for the local MTA.
     pub outbox: u64,
-    /// Of the half of the room that is for mail of this node and the half for packets of others, the share in use, in
-    /// percent: of the fuller one.
+    /// Of the rooms for mail of this node, for packets of others and for mail that waits for the local MTA, the share in
+    /// use, in percent: of the fullest one.
     pub percent: u64,
 }
 
@@ -313,10 +320,9 @@ impl<R> Batch<'_, '_, R> {
         at.epoch(self.epoch_length)
     }
 
-    /// Whether mail of this node, on its way in or out, fills its half of what the operator allows. Counted in slots in
-    /// use: files don't shrink.
+    /// Whether mail of this node fills its part of what the operator allows. Counted in slots in use: files don't shrink.
     const fn is_full(&self) -> bool {
-        self.ours.saturating_mul(SLOT_LEN as u64) >= self.setup.max_spool / 2
+        self.ours >= self.setup.rooms().own
     }
 
     /// Whether a mark was set in this epoch or one of the last few.
@@ -434,15 +440,13 @@ impl Engine {
     /// # Errors
     /// `StoreError` if the operating system doesn't say how full the store is.
     pub fn held(&self) -> Result<Held, StoreError> {
-        let others = self.quota.slots();
-        let fuller = self.store.usage()?.slots.saturating_sub(others).max(others);
-        let half = (self.setup.max_spool / 2).max(1);
+        let own = self.store.usage()?.slots.saturating_sub(self.quota.slots());
         Ok(Held {
             packets: self.relay.packets(),
             overdue: self.relay.overdue(),
             mails: self.entry.waiting(),
             outbox: self.exit.waiting(),
-            percent: fuller.saturating_mul(SLOT_LEN as u64).saturating_mul(100) / half,
+            percent: self.quota.percent(own, self.setup.rooms()),
         })
     }
 

@@ -17,6 +17,10 @@ use thiserror::Error;
 
 /// The header field that marks a mail of this network, so that none goes round twice.
 pub const MARKER: &str = "Remailed-By";
+/// The most bytes by which a mail may grow at an exit: what the exit stamps on it is far less, and the rest an entry has
+/// written as an exit does.
+pub const MAX_GROWTH: usize = 64 << 10;
+
 /// The last second of the year 9999: what a Date can say.
 const LAST_DATE: u64 = 253_402_300_799;
 
@@ -86,6 +90,9 @@ pub enum Refused {
     /// An attached mail or a multipart that can't be taken apart: what it says can't be seen.
     #[error("the encoding or the frame of an attached mail or a multipart is broken, so it can't be cleaned")]
     BadEncoding,
+    /// No entry wrote it, for what an entry has written an exit writes alike. An exit could be filled with little.
+    #[error("written anew it would be far longer")]
+    Growth,
     /// It has come out of the network before.
     #[error("it has been through the network already (its header says Remailed-By)")]
     Loop,
@@ -107,7 +114,8 @@ pub fn at_entry(raw: &[u8], rules: &EntryRules<'_>) -> Result<Vec<u8>, Refused> 
     write_body(out, &mail, Names::new(&rules.seed, rules.message_id_domain))
 }
 
-/// Cleans a mail as it comes out of the network, and stamps the exit's From and Date and the marker on it.
+/// Cleans a mail as it comes out of the network, and stamps the exit's From and Date and the marker on it. The result is
+/// longer by at most [`MAX_GROWTH`].
 ///
 /// # Errors
 /// Why it can't be cleaned; it is not delivered then.
@@ -130,7 +138,8 @@ pub fn at_exit(raw: &[u8], rules: &ExitRules<'_>) -> Result<Vec<u8>, Refused> {
     if !rules.comment.is_empty() {
         write_text(&mut out, "Comments", rules.comment);
     }
-    write_body(out, &mail, names)
+    let out = write_body(out, &mail, names)?;
+    if out.len() > raw.len().saturating_add(MAX_GROWTH) { Err(Refused::Growth) } else { Ok(out) }
 }
 
 fn write_from(out: &mut Vec<u8>, rules: &ExitRules<'_>) {

@@ -81,6 +81,8 @@ pub struct Row {
     pub epoch: Epoch,
     /// What `put` or the latest `set_meta` said.
     pub meta: Zeroizing<Vec<u8>>,
+    /// Slots that its content takes.
+    pub slots: u64,
 }
 
 /// A row's content.
@@ -227,7 +229,7 @@ impl Store {
     pub fn rows(&self, shelf: Shelf) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         scan(self.view()?.txn(), &self.keys, shelf, |id, epoch, record| {
-            rows.push(Row { id, epoch, meta: record.meta });
+            rows.push(Row { id, epoch, meta: record.meta, slots: record.slots.len() as u64 });
             Ok(())
         })?;
         Ok(rows)
