@@ -835,7 +835,7 @@ fn an_mta_that_brings_many_recipients_again_gets_past_the_first_ones() {
 
 #[test]
 fn a_mail_that_comes_again_by_any_door_is_sent_once() {
-    let milter = |mark: u8, other: u8| Source::Milter { marks: [[mark; 32], [other; 32]] };
+    let milter = |mark: u8, other: u8| Source::Milter { marks: [[mark; 32], [other; 32]], text: [9; 32] };
     let received = [b"Received: from x by mx\n".as_slice(), MAIL].concat();
     let other_body = [MAIL, b"more\r\n"].concat();
     for (first, again, sent) in [
@@ -863,6 +863,38 @@ fn a_mail_that_comes_again_by_any_door_is_sent_once() {
         // A small mail is one piece and a spare one.
         assert_eq!(nodes.packets_of_node_1().len(), 2 * sent, "{first:?} {again:?}");
     }
+}
+
+#[test]
+fn a_mail_that_was_taken_in_part_and_comes_again_late_is_sent_once_and_the_next_of_its_words_is_another() {
+    let mut nodes = Nodes::new(|_| {});
+    let max = usize::try_from(nodes.engines[1].document().unwrap().params().max_size).unwrap();
+    // So long that not all copies of it are cleaned at once.
+    let mail = [MAIL, &b"the same line\r\n".repeat((max - 1000) / 15)].concat();
+    let (mut n, mut rounds) = (0_u8, Vec::new());
+    for alarm in 0..2 {
+        let mut times = 0;
+        loop {
+            // The marks are others each time, as after a few minutes; the queue id is.
+            n += 1;
+            let source = Source::Milter { marks: [[n; 32], [n + 100; 32]], text: [9; 32] };
+            let recipients: Vec<_> =
+                (0..12).map(|n| Address::parse(&format!("a{n}@example.com.fog")).unwrap()).collect();
+            let (dedup, wish, mail) = (Some(vec![n; 8]), Wish::default(), mail.clone());
+            let request = Request { source, dedup, sender: None, wish, recipients, mail };
+            let outputs = nodes.handle(1, START, Input::Submit { token: Token(1), request });
+            let Some(Output::Reply { reply, .. }) = outputs.first() else { panic!("{outputs:?}") };
+            times += 1;
+            assert!(times < 12, "it never becomes whole: {:?}", reply.outcomes);
+            if reply.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted(_))) {
+                break;
+            }
+        }
+        rounds.push(times);
+        let listed = listed(&mut nodes, 1, START).len();
+        assert_eq!(listed, 12 * (alarm + 1), "after {rounds:?} tries");
+    }
+    assert!(rounds[0] > 1 && rounds[0] == rounds[1], "{rounds:?}");
 }
 
 /// Names of nodes, by number; 9 is any.

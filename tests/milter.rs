@@ -417,7 +417,7 @@ async fn a_mail_that_comes_again_after_a_crash_has_the_same_mark() {
     let mut milter = Milter::start(&[]);
     let asked = node(&milter, vec![taken(1), taken(1), taken(1)]);
     let marks = |request: Request| match request.source {
-        Source::Milter { marks } => marks,
+        Source::Milter { marks, .. } => marks,
         other => panic!("{other:?}"),
     };
     let mut mta = milter.session().await;

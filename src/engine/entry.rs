@@ -1,6 +1,6 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
-use super::admit::{Ids, MessageIds, already_taken, clean, refusal};
+use super::admit::{Ids, MessageIds, clean, refusal};
 use super::queue::{Listed, QueueId, State, hour_of, hours};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
@@ -134,15 +134,21 @@ impl Entry {
         request: &Request,
     ) -> Result<(), StoreError> {
         let mut outcomes = Vec::with_capacity(request.recipients.len());
-        let mut handed = Handed { request, ids: MessageIds::of(batch, request), cleaned: 0 };
+        let mut handed = Handed { request, ids: MessageIds::of(batch, request)?, cleaned: 0 };
+        let mut taken = Vec::new();
         for recipient in &request.recipients {
             let outcome = self.take(batch, &mut handed, recipient)?;
             match outcome {
-                Outcome::Accepted(_) => batch.counts.accepted += 1,
+                Outcome::Accepted(_) => {
+                    batch.counts.accepted += 1;
+                    taken.extend(recipient.under_suffix(&batch.setup.suffix));
+                }
                 Outcome::Temporary(_) | Outcome::Permanent(_) => batch.counts.refused += 1,
             }
             outcomes.push(outcome);
         }
+        let comes_again = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Temporary(_)));
+        handed.ids.answered(batch, &taken, comes_again)?;
         batch.out.push(Output::Reply { token, reply: Reply { outcomes } });
         Ok(())
     }
@@ -169,7 +175,7 @@ impl Entry {
         };
         let ids = handed.ids.of_mail_to(&target, batch.rng);
         let id = ids.first;
-        if already_taken(batch, &ids)? {
+        if handed.ids.has_been_taken(batch, &target, &ids)? {
             return Ok(Outcome::Accepted(id));
         }
         if !handed.may_be_cleaned() {

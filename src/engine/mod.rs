@@ -327,7 +327,12 @@ impl<R> Batch<'_, '_, R> {
 
     /// Whether a mark was set in this epoch or one of the last few.
     fn remembered(&self, kind: Marks, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        for age in 0..=REMEMBERED {
+        self.remembered_for(REMEMBERED, kind, mark)
+    }
+
+    /// Whether a mark was set in this epoch or one of so many before it.
+    fn remembered_for(&self, epochs: u64, kind: Marks, mark: &[u8; 16]) -> Result<bool, StoreError> {
+        for age in 0..=epochs {
             if self.txn.marked(kind, self.epoch.minus(age), mark)? {
                 return Ok(true);
             }

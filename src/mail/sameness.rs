@@ -32,14 +32,23 @@ pub fn body(mail: &[u8]) -> impl Iterator<Item = &[u8]> {
     source::lines(kept).filter(|_| !kept.is_empty()).map(|line| line.text)
 }
 
-/// What a mail that a client sends once more is known by, two marks: it is the same if one of them was there before.
-/// `client` is all that is known of who sends it: two who say the same are two.
+/// What a mail that a client sends once more is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// It is the same if one of these was there before.
+    pub marks: [[u8; 32]; 2],
+    /// However much later it comes: no proof, but with what else is known of the one before it may be enough.
+    pub text: [u8; 32],
+}
+
+/// What this mail is known by if it comes once more. `client` is all that is known of who sends it: two who say the same
+/// are two.
 ///
 /// The client's own Message-ID or Date tell two mails of the same text apart. The MTA's can't: they are made anew each
 /// time, the Message-ID from `queue_id`. A mail with nothing of its own is known for a minute or two, which is enough
 /// for a client that tries again at once; for longer, the second of two alarms of the same words would be lost.
 #[must_use]
-pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived, client: &[&[u8]]) -> [[u8; 32]; 2] {
+pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived, client: &[&[u8]]) -> Known {
     let fields = Part::mail(mail).map(|part| part.fields).unwrap_or_default();
     let find = |name: &str| fields.iter().position(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
     let (id, date) = (find("message-id"), find("date"));
@@ -64,13 +73,14 @@ pub fn marks(mail: &[u8], queue_id: &[u8], arrived: Arrived, client: &[&[u8]]) -
         Arrived::BySmtp(now) if own_id.is_none() && own_date.is_none() => Some(now.as_secs() / MOMENT),
         _ => None,
     };
-    [0, 1].map(|back| {
+    let marks = [0, 1].map(|back| {
         let mut hash = hash.clone();
         if let Some(moment) = moment {
             hash.update(&moment.saturating_sub(back).to_be_bytes());
         }
         *hash.finalize().as_bytes()
-    })
+    });
+    Known { marks, text: *hash.finalize().as_bytes() }
 }
 
 fn is_made_from(id: &[u8], queue_id: &[u8]) -> bool {
@@ -89,8 +99,8 @@ mod tests {
     const NOON: Time = Time::from_secs(1_800_000_000);
 
     fn same(a: &str, id_a: &str, b: &str, id_b: &str, arrived: [Arrived; 2]) -> bool {
-        let a = marks(a.as_bytes(), id_a.as_bytes(), arrived[0], &[b"ann"]);
-        let b = marks(b.as_bytes(), id_b.as_bytes(), arrived[1], &[b"ann"]);
+        let a = marks(a.as_bytes(), id_a.as_bytes(), arrived[0], &[b"ann"]).marks;
+        let b = marks(b.as_bytes(), id_b.as_bytes(), arrived[1], &[b"ann"]).marks;
         a.iter().any(|mark| b.contains(mark))
     }
 
@@ -145,6 +155,17 @@ mod tests {
         ] {
             assert_eq!(same(first, "QUEUE1", again, "QUEUE2", arrived), want, "{first}{again}");
         }
+    }
+
+    #[test]
+    fn a_text_is_the_same_at_any_time_and_under_any_queue_id() {
+        let text = |mail: &str, id: &str, after: u64| {
+            let arrived = Arrived::BySmtp(NOON.plus(std::time::Duration::from_secs(after)));
+            marks(mail.as_bytes(), id.as_bytes(), arrived, &[b"ann"]).text
+        };
+        let first = text("A: b\nMessage-Id: <QUEUE1@mx>\nDate: 1\n\nhi\n", "QUEUE1", 0);
+        assert_eq!(text("A: c\nMessage-Id: <QUEUE2@mx>\nDate: 2\n\nhi\n", "QUEUE2", 40_000), first);
+        assert_ne!(text("A: b\nMessage-Id: <QUEUE2@mx>\nDate: 2\n\nho\n", "QUEUE2", 0), first);
     }
 
     #[test]

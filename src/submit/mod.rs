@@ -59,6 +59,8 @@ pub enum Source {
     Milter {
         /// What the mail is known by then: it is the same if one of these was there before.
         marks: [[u8; MARK_LEN]; 2],
+        /// And what it is known by if the one before was taken for some of its recipients only.
+        text: [u8; MARK_LEN],
     },
 }
 
@@ -117,7 +119,7 @@ impl Request {
     pub fn body_len(prefix: [u8; PREFIX_LEN], max_mail: usize) -> Result<usize, Malformed> {
         const WISH: usize = 1 + 1 + MAX_CHAIN * (1 + 4 + 32);
         const ENVELOPE: usize = 1
-            + (1 + 2 * MARK_LEN)
+            + (1 + 3 * MARK_LEN)
             + (1 + 4 + MAX_DEDUP)
             + (1 + 4 + MAX_ADDRESS)
             + WISH
@@ -141,7 +143,7 @@ impl Request {
         match self.source {
             Source::Person => body.u8(0),
             Source::Mta => body.u8(1),
-            Source::Milter { marks: [first, second] } => body.u8(2).bytes(&first).bytes(&second),
+            Source::Milter { marks: [first, second], text } => body.u8(2).bytes(&first).bytes(&second).bytes(&text),
         };
         match &self.dedup {
             Some(dedup) if dedup.len() > MAX_DEDUP => return Err(Malformed),
@@ -172,7 +174,7 @@ impl Request {
         let source = match r.u8()? {
             0 => Source::Person,
             1 => Source::Mta,
-            2 => Source::Milter { marks: [r.array()?, r.array()?] },
+            2 => Source::Milter { marks: [r.array()?, r.array()?], text: r.array()? },
             _ => return Err(Malformed),
         };
         let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };

@@ -24,7 +24,8 @@ fn split(frame: &[u8]) -> ([u8; PREFIX_LEN], &[u8]) {
 }
 
 fn sources() -> impl Strategy<Value = Source> {
-    let milter = any::<[[u8; MARK_LEN]; 2]>().prop_map(|marks| Source::Milter { marks });
+    let milter =
+        any::<([[u8; MARK_LEN]; 2], [u8; MARK_LEN])>().prop_map(|(marks, text)| Source::Milter { marks, text });
     prop_oneof![Just(Source::Person), Just(Source::Mta), milter]
 }
 
@@ -110,7 +111,7 @@ fn the_biggest_request_fits_its_bound_and_one_byte_more_is_refused_unread() {
     let longest = to(&format!("{}@{labels}", "l".repeat(64)));
     assert_eq!(longest.to_string().len(), MAX_ADDRESS);
     let biggest = Request {
-        source: Source::Milter { marks: [[7; MARK_LEN]; 2] },
+        source: Source::Milter { marks: [[7; MARK_LEN]; 2], text: [7; MARK_LEN] },
         dedup: Some(vec![7; MAX_DEDUP]),
         sender: Some(longest.clone()),
         wish: Wish { chain: vec![Some("n".repeat(32)); MAX_CHAIN], copies: MAX_COPIES },

@@ -6,7 +6,7 @@ use super::room::Share;
 use crate::config::{Facts, FullDivert, Mixed, Rules, Subnet, Verdict};
 use crate::mail::address::Address;
 use crate::mail::hidden::is_door;
-use crate::mail::sameness::{self, Arrived};
+use crate::mail::sameness::{self, Arrived, Known};
 use crate::mta::bsmtp::Transaction;
 use crate::mta::request::{Unfit, request};
 use crate::submit::{MAX_DEDUP, MAX_RECIPIENTS, Reason, Request, Source};
@@ -207,7 +207,8 @@ impl Mail {
             Client::Sendmail => String::new(),
         };
         let client = [sender.as_bytes(), user.unwrap_or_default().as_bytes(), place.as_bytes()];
-        let source = Source::Milter { marks: sameness::marks(&mail, queue_id, arrived, &client) };
+        let Known { marks, text } = sameness::marks(&mail, queue_id, arrived, &client);
+        let source = Source::Milter { marks, text };
         let dedup = Some(queue_id.to_vec()).filter(|id| (1..=MAX_DEDUP).contains(&id.len()));
         let mail = Transaction { sender: self.sender.clone(), recipients, mail };
         request(mail, &self.policy.suffix, source, dedup).map_err(Refusal::unfit)
