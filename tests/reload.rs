@@ -232,6 +232,33 @@ fn who_asks_not_to_be_written_to_is_not_after_the_next_reload() {
     network.hang_up(node);
     network.says(0, &format!("config-rejected: at={}", list.display()), 1);
     assert_eq!(hand_in(&network.home(0)), Outcome::Permanent(Reason::Blocked));
+
+    // Nor is one that is gone, or that was never there: nobody has asked to be written to again.
+    fs::remove_file(&list).unwrap();
+    network.hang_up(node);
+    network.says(0, &format!("config-rejected: at={}", list.display()), 2);
+    network.configure(0, "[exit]\nblock = \"blokc\"\n");
+    network.hang_up(node);
+    network.says(0, &format!("config-rejected: at={}", network.home(0).join("blokc").display()), 1);
+    assert_eq!(hand_in(&network.home(0)), Outcome::Permanent(Reason::Blocked));
+}
+
+#[test]
+fn a_node_whose_list_of_who_is_not_to_be_written_to_is_not_there_does_not_start() {
+    let mut network = Network::new();
+    network.configure(0, "[exit]\nblock = \"blokc\"\n");
+    network.give(0, &network.document(network.epoch, &[0, 1, 2], "us"));
+    let (node, begin) = (network.spawn(0, "node"), Instant::now());
+    let ended = loop {
+        match network.running[node].try_wait().unwrap() {
+            Some(ended) => break ended,
+            None => assert!(begin.elapsed() < PATIENCE, "it has started"),
+        }
+        sleep(Duration::from_millis(20));
+    };
+    assert_eq!(ended.code(), Some(78));
+    let said = fs::read_to_string(network.home(0).join("node.log")).unwrap();
+    assert!(said.contains("blokc") && said.contains("exit.block names it"), "{said}");
 }
 
 #[test]

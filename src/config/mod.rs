@@ -52,6 +52,9 @@ pub struct Config {
     pub spool: Spool,
     /// `exit.block`: the file of recipients who are not to be written to. Every node has one: an entry keeps to it too.
     pub block: PathBuf,
+    /// Whether that is another file than the usual one: then there has to be one, for a slip of the pen is not to unblock
+    /// anybody.
+    pub block_is_named: bool,
     /// `[log]`
     pub log: Log,
 }
@@ -215,9 +218,11 @@ impl Config {
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
         let milter = milter::milter(&settings, base)?;
-        let block = settings.or("exit.block", base.join("block"), PATH, path_under(base))?;
+        let usual = base.join("block");
+        let block = settings.or("exit.block", usual.clone(), PATH, path_under(base))?;
+        let block_is_named = block != usual;
         let (sources, log) = (sources(&settings)?, logging::log(&settings, base)?);
-        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, log })
+        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, block_is_named, log })
     }
 }
 

@@ -108,7 +108,7 @@ async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Trouble> {
     let sockets = bind(config, inherited).await?;
-    let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, document } = node;
+    let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, is_anybody_blocked, document } = node;
     let road = Arc::new(road);
     let (shown, directory) = watch::channel(status::Directory::new(&document, &ours.id));
     let (documents, known) = watch::channel(Arc::new(us));
@@ -160,6 +160,7 @@ async fn serve(
         started: config,
         config: config.clone(),
         ours,
+        is_anybody_blocked,
         document,
         known: documents,
         shown,

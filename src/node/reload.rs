@@ -28,6 +28,8 @@ pub(super) struct Reload<'a, R> {
     /// What it goes by where a document is concerned.
     pub(super) config: Config,
     pub(super) ours: Ours,
+    /// Whether the list of who is not to be written to, as it was read last, has anybody on it.
+    pub(super) is_anybody_blocked: bool,
     /// The one in use.
     pub(super) document: Document,
     pub(super) known: watch::Sender<Arc<Us>>,
@@ -46,11 +48,12 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
             Ok(config) => config,
             Err(at) => return log(Program::Node, log::Event::ConfigRejected { at: &at }),
         };
-        let block = block_file::read(&config.block, &self.known.borrow().link_secret);
+        let block = block_file::read_for(&config, &self.known.borrow().link_secret, self.is_anybody_blocked);
         let Ok(block) = block.map(Arc::new) else {
             let at = config.block.display().to_string();
             return log(Program::Node, log::Event::ConfigRejected { at: &at });
         };
+        self.is_anybody_blocked = !block.is_empty();
         self.road.tor.move_to(config.socks.clone());
         let settings = Settings { max_spool: config.spool.max, exit: exit_setup(&config), block };
         let settings = Event::Settings { settings, envelope_from: envelope_from(&config), log: config.log.clone() };

@@ -31,6 +31,8 @@ pub(super) struct Node {
     /// The largest mail it takes from an injector, in bytes.
     pub(super) max_mail: usize,
     pub(super) demo: bool,
+    /// Whether the list of who is not to be written to has anybody on it.
+    pub(super) is_anybody_blocked: bool,
     pub(super) ours: Ours,
     pub(super) document: Document,
 }
@@ -40,7 +42,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let spool = &config.spool.path;
     let store = Store::open(spool).map_err(|error| Trouble::store(spool, &error))?;
     let key = key(config)?;
-    let block = block_file::read(&config.block, &key.link);
+    let block = block_file::read_for(config, &key.link, false);
     let block = block.map_err(|error| Trouble::block_list(&config.block, &error))?;
     let me = key.identity.node_id();
     let ours = Ours { id: me, link_key: key.link_public() };
@@ -51,6 +53,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let params = document.params();
     let max_mail = config.entry.max_size.map_or(params.max_size, |ours| ours.min(params.max_size));
     let max_mail = usize::try_from(max_mail).unwrap_or(usize::MAX);
+    let is_anybody_blocked = !block.is_empty();
     let setup = Setup {
         me,
         suffix: config.entry.suffix.clone(),
@@ -80,6 +83,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         envelope_from: envelope_from(config),
         max_mail,
         demo,
+        is_anybody_blocked,
         engine,
         document,
     })

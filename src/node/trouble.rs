@@ -89,6 +89,9 @@ impl Trouble {
         let trouble =
             Self::new(ExitCode::Config, "who is not to be written to can't be read").found(format!("{path}: {error}"));
         match error {
+            BlockFileError::Io(error) if error.kind() == ErrorKind::NotFound => {
+                trouble.hint("exit.block names it: correct that, or make the list there with fog block add")
+            }
             BlockFileError::Io(_) => trouble.hint("let the user fog runs as read it"),
             BlockFileError::NotAList(NotAList::OtherKey) => {
                 trouble.hint(format!("put the node key of that time back, or move {path} away and ask people again"))

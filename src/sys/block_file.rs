@@ -1,6 +1,7 @@
 //! The file of recipients who are not to be written to.
 
 use super::file;
+use crate::config::Config;
 use crate::mail::block::{BlockList, MAX_FILE, NotAList};
 use crate::secret::Secret;
 use std::fs::File;
@@ -24,11 +25,28 @@ pub enum BlockFileError {
 /// # Errors
 /// See `BlockFileError`.
 pub fn read(path: &Path, link: &Secret<32>) -> Result<BlockList, BlockFileError> {
-    match file::read_text(path, MAX_FILE) {
-        Ok(text) => Ok(BlockList::parse(&text, link)?),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BlockList::new(link)),
-        Err(error) => Err(error.into()),
+    match read_there(path, link) {
+        Err(BlockFileError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(BlockList::new(link)),
+        read => read,
     }
+}
+
+/// Reads the list of the node with this link key, where there has to be one.
+///
+/// # Errors
+/// As `read`; and if there is no file.
+pub fn read_there(path: &Path, link: &Secret<32>) -> Result<BlockList, BlockFileError> {
+    Ok(BlockList::parse(&file::read_text(path, MAX_FILE)?, link)?)
+}
+
+/// Reads the list that the configuration of a node means. `was_there`: there was one before, which nobody asked to be
+/// taken off by taking it away.
+///
+/// # Errors
+/// As `read`; and if there is no file where one has to be.
+pub fn read_for(config: &Config, link: &Secret<32>, was_there: bool) -> Result<BlockList, BlockFileError> {
+    let has_to_be = config.block_is_named || was_there;
+    if has_to_be { read_there(&config.block, link) } else { read(&config.block, link) }
 }
 
 /// Reads the list, lets `change` change it, and writes it back if that says so. Two at once wait for each other.

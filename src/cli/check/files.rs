@@ -29,6 +29,10 @@ pub(super) fn key(config: &Config) -> (Option<NodeKey>, Finding) {
 /// Who asked not to be written to: whether the node can go by it.
 pub(super) fn block_list(config: &Config, link: &Secret<32>, whom: &Whom) -> Finding {
     let shown = config.block.display();
+    if !config.block.exists() && config.block_is_named {
+        return Finding::wrong("block", format!("{shown}: exit.block names it, and there is no such file"))
+            .hint("correct exit.block, or make the list there with fog block add");
+    }
     if !config.block.exists() {
         return Finding::good("block", "nobody has asked not to be written to");
     }
