@@ -164,7 +164,7 @@ fn directory(status: &Value, now: Time) -> String {
 
 fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
     let number = |key: &str| member(period, &[key]).as_u64().unwrap_or(0);
-    let most = |key: &str| if number(key) == 0 { "none".into() } else { format!("at most {}", number(key)) };
+    let most = |key: &str| format!("at most {}", number(key));
     line("traffic", &format!("of the last {}, rounded up:", span_words(Duration::from_secs(number("seconds")))));
     line("  packets", &format!("{} in, {} out, {} dropped", most("in"), most("out"), most("dropped")));
     line("  held here", &format!("{} packets (mixing), {} overdue", most("held"), most("overdue")));
@@ -181,13 +181,12 @@ fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
 
 fn exit(period: &Value) -> String {
     let number = |key: &str| member(period, &[key]).as_u64();
-    let most = |n: u64| if n == 0 { "none".into() } else { format!("at most {n}") };
     let (Some(waiting), Some(deferred), Some(refused)) =
         (number("exit_waiting"), number("exit_deferred"), number("exit_refused"))
     else {
         return "is there".into();
     };
-    format!("is there; {} waiting, {} deferred, {} refused", most(waiting), most(deferred), most(refused))
+    format!("is there; at most {waiting} waiting, {deferred} deferred, {refused} refused")
 }
 
 fn sentence(warning: &str) -> &str {
@@ -218,8 +217,8 @@ mod tests {
             "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 6, "up": 5 }, "exits": 3,
             "tor": "up", "directory": { "epoch": 1482, "valid_until": "2026-06-07T15:27:00Z" }, "exit_process": true,
             "period": {
-                "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 0,
-                "refused": 8, "exit_waiting": 8, "exit_deferred": 0, "exit_refused": 0, "spool": "enough",
+                "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 8,
+                "refused": 8, "exit_waiting": 8, "exit_deferred": 8, "exit_refused": 16, "spool": "enough",
             },
             "warnings": [],
         })
@@ -237,11 +236,11 @@ can send        yes: links to 5 of 6 nodes are open, 3 exits are known
 tor             takes requests
 directory       epoch 1482, valid for 19 h more
 traffic         of the last 1 h, rounded up:
-  packets       at most 64 in, at most 64 out, none dropped
+  packets       at most 64 in, at most 64 out, at most 8 dropped
   held here     at most 48 packets (mixing), at most 8 overdue
   own mail      at most 8 waiting, at most 8 refused
 spool           has room
-exit            is there; at most 8 waiting, none deferred, none refused
+exit            is there; at most 8 waiting, 8 deferred, 16 refused
 warnings        none
 ";
         assert_eq!(text(&status(), now()), want);

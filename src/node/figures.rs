@@ -57,21 +57,20 @@ impl Figures {
 
     fn summary(&self, counts: &Counts, held: &Held, nodes: (usize, usize), directory: Duration) -> Summary {
         let since = |count: fn(&Counts) -> u64| count(counts).saturating_sub(count(&self.before));
-        let traffic = |count| Rounded::traffic(count, self.log.round);
-        let trouble = |count| Rounded::trouble(count, self.log.round);
+        let up = |count| Rounded::up(count, self.log.round);
         Summary {
             period: self.log.every,
-            taken: traffic(since(|counts| counts.taken)),
-            sent: traffic(since(|counts| counts.handed_on)),
-            held: traffic(held.packets),
-            overdue: traffic(held.overdue),
-            waiting: traffic(held.mails),
-            dropped: trouble(since(|counts| counts.dropped + counts.replayed)),
-            refused: trouble(since(|counts| counts.refused)),
+            taken: up(since(|counts| counts.taken)),
+            sent: up(since(|counts| counts.handed_on)),
+            held: up(held.packets),
+            overdue: up(held.overdue),
+            waiting: up(held.mails),
+            dropped: up(since(|counts| counts.dropped + counts.replayed)),
+            refused: up(since(|counts| counts.refused)),
             exit: self.is_exit.then(|| ExitSummary {
-                waiting: traffic(held.outbox),
-                deferred: trouble(since(|counts| counts.deferred)),
-                refused: trouble(since(|counts| counts.undeliverable)),
+                waiting: up(held.outbox),
+                deferred: up(since(|counts| counts.deferred)),
+                refused: up(since(|counts| counts.undeliverable)),
             }),
             room: match held.percent {
                 0..80 => Room::Enough,
@@ -87,17 +86,19 @@ impl Figures {
     fn tell(&mut self, summary: &Summary) {
         let say = |event| log(Program::Node, event);
         let Summary { period, dropped, refused, exit, room, .. } = *summary;
-        if dropped.most() > 0 {
+        // Of what looks like none there is nothing to say.
+        let is_told = |count: Rounded| count.most() > self.log.round;
+        if is_told(dropped) {
             say(Event::Dropped { period, packets: dropped });
         }
-        if refused.most() > 0 {
+        if is_told(refused) {
             say(Event::Refused { period, mails: refused });
         }
         if let Some(exit) = exit {
-            if exit.deferred.most() > 0 {
+            if is_told(exit.deferred) {
                 say(Event::ExitDeferred { period, mails: exit.deferred });
             }
-            if exit.refused.most() > 0 {
+            if is_told(exit.refused) {
                 say(Event::ExitRefused { period, mails: exit.refused });
             }
         }
@@ -137,12 +138,23 @@ mod tests {
         advance(HOUR * 50).await;
         assert_eq!(
             figures.summary(&counts, &held(), (3, 4), HOUR).to_string(),
-            "period=1h, in<=8, out<=24, held<=48, overdue<=8, waiting<=8, dropped<=8, refused=0, exit-waiting<=16, \
-             exit-deferred=0, exit-refused<=8, spool=enough, nodes=3/4, directory=1h, up=2d"
+            "period=1h, in<=8, out<=24, held<=48, overdue<=8, waiting<=8, dropped<=8, refused<=8, exit-waiting<=16, \
+             exit-deferred<=8, exit-refused<=8, spool=enough, nodes=3/4, directory=1h, up=2d"
         );
         for (percent, room) in [(80, Room::Low), (99, Room::Low), (100, Room::Full), (130, Room::Full)] {
             assert_eq!(figures.summary(&counts, &Held { percent, ..held() }, (3, 4), HOUR).room, room);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_mail_more_or_less_among_few_changes_nothing_that_is_said() {
+        let (figures, _) = figures(true);
+        let say = |n| {
+            let counts = Counts { refused: n, dropped: n, deferred: n, undeliverable: n, ..Counts::default() };
+            figures.summary(&counts, &held(), (3, 4), HOUR)
+        };
+        assert!((1..=8).all(|n| say(n) == say(0)));
+        assert_ne!(say(9), say(0));
     }
 
     #[tokio::test(start_paused = true)]

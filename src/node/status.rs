@@ -200,8 +200,8 @@ pub(super) mod tests {
     fn after_it_the_figures_are_those_of_the_log() {
         let status = Status { summary: watch::channel(Some(summary())).1, ..status() };
         let want = json!({
-            "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 0, "refused": 8,
-            "exit_waiting": 8, "exit_deferred": 16, "exit_refused": 0, "spool": "enough",
+            "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 8, "refused": 8,
+            "exit_waiting": 8, "exit_deferred": 16, "exit_refused": 8, "spool": "enough",
         });
         assert_eq!(status.to_json()["period"], want);
     }

@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line() {
-        let (period, few) = (Duration::from_secs(3600), Rounded::trouble(3, 8));
+        let (period, few) = (Duration::from_secs(3600), Rounded::up(3, 8));
         for (event, want) in [
             (Event::Start, "start"),
             (Event::LinkDown { node: "kvara", why: None }, "link-down: node=kvara"),

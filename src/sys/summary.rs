@@ -8,17 +8,12 @@ use std::time::Duration;
 pub struct Rounded(u64);
 
 impl Rounded {
-    /// Of traffic: none and a little look alike, or a quiet node would tell of each packet.
+    /// `count`, rounded up to a multiple of `round`: none and a little look alike. A quiet node would tell of each packet
+    /// else, and one refusal, though it is trouble, of somebody who wrote.
     #[must_use]
-    pub const fn traffic(count: u64, round: u64) -> Self {
+    pub const fn up(count: u64, round: u64) -> Self {
         let steps = count.div_ceil(round);
         Self(if steps == 0 { round } else { steps.saturating_mul(round) })
-    }
-
-    /// Of what should not happen: none is said as none.
-    #[must_use]
-    pub const fn trouble(count: u64, round: u64) -> Self {
-        if count == 0 { Self(0) } else { Self::traffic(count, round) }
     }
 
     /// The most that it can be.
@@ -29,9 +24,9 @@ impl Rounded {
 }
 
 impl fmt::Display for Rounded {
-    /// `=0` or `<=64`.
+    /// `<=64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 { f.write_str("=0") } else { write!(f, "<={}", self.0) }
+        write!(f, "<={}", self.0)
     }
 }
 
@@ -40,9 +35,9 @@ impl fmt::Display for Rounded {
 pub enum Room {
     /// There is room.
     Enough,
-    /// More than four fifths are in use, of the half for own mail or of that for others' packets.
+    /// More than four fifths are in use, of the part for own mail, for others' packets or for mail to the MTA.
     Low,
-    /// One of the halves is in use.
+    /// One of the parts is in use.
     Full,
 }
 
@@ -137,18 +132,17 @@ pub(crate) mod tests {
 
     /// One of an exit.
     pub(crate) fn summary() -> Summary {
-        let traffic = |count| Rounded::traffic(count, 8);
-        let trouble = |count| Rounded::trouble(count, 8);
+        let up = |count| Rounded::up(count, 8);
         Summary {
             period: Duration::from_secs(3600),
-            taken: traffic(64),
-            sent: traffic(58),
-            held: traffic(41),
-            overdue: traffic(0),
-            waiting: traffic(1),
-            dropped: trouble(0),
-            refused: trouble(1),
-            exit: Some(ExitSummary { waiting: traffic(0), deferred: trouble(9), refused: trouble(0) }),
+            taken: up(64),
+            sent: up(58),
+            held: up(41),
+            overdue: up(0),
+            waiting: up(1),
+            dropped: up(0),
+            refused: up(1),
+            exit: Some(ExitSummary { waiting: up(0), deferred: up(9), refused: up(0) }),
             room: Room::Enough,
             nodes: (5, 6),
             directory: Duration::from_secs(19 * 3600 + 3599),
@@ -157,22 +151,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn counts_are_rounded_up_and_no_traffic_looks_like_a_little() {
-        for (count, traffic, trouble) in
-            [(0, "<=8", "=0"), (1, "<=8", "<=8"), (8, "<=8", "<=8"), (9, "<=16", "<=16"), (64, "<=64", "<=64")]
-        {
-            assert_eq!(Rounded::traffic(count, 8).to_string(), traffic);
-            assert_eq!(Rounded::trouble(count, 8).to_string(), trouble);
+    fn counts_are_rounded_up_and_none_looks_like_a_little() {
+        for (count, want) in [(0, "<=8"), (1, "<=8"), (8, "<=8"), (9, "<=16"), (64, "<=64")] {
+            assert_eq!(Rounded::up(count, 8).to_string(), want);
         }
-        assert!(Rounded::traffic(u64::MAX, 8).most() >= u64::MAX - 8);
+        assert!(Rounded::up(u64::MAX, 8).most() >= u64::MAX - 8);
     }
 
     #[test]
     fn a_period_is_one_line() {
         assert_eq!(
             summary().to_string(),
-            "period=1h, in<=64, out<=64, held<=48, overdue<=8, waiting<=8, dropped=0, refused<=8, exit-waiting<=8, \
-             exit-deferred<=16, exit-refused=0, spool=enough, nodes=5/6, directory=19h, up=9d"
+            "period=1h, in<=64, out<=64, held<=48, overdue<=8, waiting<=8, dropped<=8, refused<=8, exit-waiting<=8, \
+             exit-deferred<=16, exit-refused<=8, spool=enough, nodes=5/6, directory=19h, up=9d"
         );
         assert!(!Summary { exit: None, ..summary() }.to_string().contains("exit"));
     }
