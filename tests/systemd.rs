@@ -114,6 +114,23 @@ fn every_service_keeps_memory_off_the_disk_and_ends_for_good_where_only_a_person
 }
 
 #[test]
+fn a_milter_that_fails_again_and_again_keeps_its_socket() {
+    // systemd closes a socket whose service has hit its start limit, and one that starts it 20 times in 2 seconds.
+    let unit = fs::read_to_string(root().join("systemd/fog-milter.service")).unwrap();
+    assert!(unit.lines().any(|line| line == "StartLimitIntervalSec=0"), "{unit}");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStopPost=")).unwrap();
+    let script = line.strip_prefix("/bin/sh -c '").unwrap().strip_suffix('\'').unwrap().replace("$$", "$");
+    let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    for (status, waits) in
+        prevented.split(' ').map(|status| (status, true)).chain([("0", false), ("101", false), ("TERM", false)])
+    {
+        let slept = script.replace("sleep 5", "echo sleeps");
+        let out = Command::new("/bin/sh").args(["-c", &slept]).env("EXIT_STATUS", status).output().unwrap();
+        assert!(out.status.success() && (out.stdout == b"sleeps\n") == waits, "{status}: {out:?}");
+    }
+}
+
+#[test]
 fn the_accounts_are_those_that_the_units_name() {
     let sysusers = fs::read_to_string(root().join("systemd/sysusers.conf")).unwrap();
     let made: BTreeSet<&str> = sysusers.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();

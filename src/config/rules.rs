@@ -52,7 +52,7 @@ pub struct Facts<'a> {
     pub user: Option<&'a str>,
     /// The client.
     pub client: Option<IpAddr>,
-    /// The fields that [`Rules::ask_for`], name in lower case and value; none while the header is still to come.
+    /// The fields that [`Rules::note`] has taken, name in lower case and value; none while the header is still to come.
     pub header: Option<&'a [(String, String)]>,
 }
 
@@ -63,11 +63,21 @@ impl Rules {
         self.0.is_empty()
     }
 
-    /// Whether any rule looks at header fields of this name.
-    #[must_use]
-    pub fn ask_for(&self, field: &str) -> bool {
-        let asks = |condition: &Condition| matches!(condition, Condition::Header { name, .. } if name.eq_ignore_ascii_case(field));
-        self.0.iter().any(|rule| rule.conditions.iter().any(asks))
+    /// Takes a field of the header into `seen`, [`Facts::header`], if a rule looks at it, and at nothing like it that is
+    /// there already: however many fields a mail has, what is seen of them is no more than what the rules ask for.
+    pub fn note(&self, seen: &mut Vec<(String, String)>, name: &str, value: &str) {
+        let asks = |condition: &&Condition| matches!(condition, Condition::Header { name: asked, .. } if asked.eq_ignore_ascii_case(name));
+        let mut asking = self.0.iter().flat_map(|rule| &rule.conditions).filter(asks).peekable();
+        if asking.peek().is_none() {
+            return;
+        }
+        let (name, value) = (name.to_ascii_lowercase(), plain(value));
+        let fitting: Vec<&Condition> = asking.filter(|condition| condition.fits_field(&name, &value)).collect();
+        if fitting.iter().any(|condition| !seen.iter().any(|(name, value)| condition.fits_field(name, value))) {
+            // One that is only to be there may have any length.
+            let is_asked = fitting.iter().any(|condition| matches!(condition, Condition::Header { text: Some(_), .. }));
+            seen.push((name, if is_asked { value } else { String::new() }));
+        }
     }
 
     /// What becomes of a mail; none if that depends on its header, which is still to come.
@@ -141,12 +151,8 @@ impl Condition {
     /// In doubt about upper and lower case it holds: a mail that goes through the network by mistake does less harm than
     /// one that doesn't.
     fn holds(&self, facts: &Facts<'_>) -> Option<bool> {
-        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
         Some(match self {
-            Self::Header { name, text } => {
-                let fits = |value: &str| text.as_ref().is_none_or(|text| same(text, &plain(value)));
-                facts.header?.iter().any(|(found, value)| found == name && fits(value))
-            }
+            Self::Header { .. } => facts.header?.iter().any(|(name, value)| self.fits_field(name, value)),
             Self::Sender(wanted) => facts.sender.is_some_and(|sender| same(&sender.to_string(), &wanted.to_string())),
             Self::SenderDomain(domain) => facts.sender.is_some_and(|sender| sender.domain() == domain),
             Self::User(None) => facts.user.is_some(),
@@ -154,6 +160,15 @@ impl Condition {
             Self::Network(network) => facts.client.is_some_and(|client| network.holds(client)),
         })
     }
+
+    fn fits_field(&self, found: &str, value: &str) -> bool {
+        let Self::Header { name, text } = self else { return false };
+        found == name && text.as_ref().is_none_or(|text| same(text, &plain(value)))
+    }
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
 }
 
 /// A value without folding, and with one space where there were several.
@@ -321,11 +336,21 @@ mod tests {
     }
 
     #[test]
-    fn only_fields_that_a_rule_looks_at_are_asked_for() {
-        let rules = rules(&["leave if user a", "fog if user b and header X-Fog: yes"]);
-        assert!(
-            rules.ask_for("x-fog") && rules.ask_for("X-FOG") && !rules.ask_for("subject") && !rules.ask_for("user")
-        );
+    fn only_fields_that_a_rule_looks_at_are_taken_and_each_kind_once() {
+        let rules = rules(&["leave if user a", "fog if user b and header X-Fog: yes", "fog if header X-Any"]);
+        let mut seen = Vec::new();
+        for (name, value) in [
+            ("Subject", "yes"),
+            ("User", "a"),
+            ("X-Fog", "no"),
+            ("X-FOG", " Yes\r\n "),
+            ("x-fog", "yes"),
+            ("X-Any", "one"),
+            ("X-Any", "two"),
+        ] {
+            rules.note(&mut seen, name, value);
+        }
+        assert_eq!(seen, [("x-fog".to_owned(), "Yes".to_owned()), ("x-any".to_owned(), String::new())]);
     }
 
     #[test]

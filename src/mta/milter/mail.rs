@@ -15,10 +15,6 @@ use core::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Most fields that rules look at, and most bytes of each: what a rule asks for is short.
-const MAX_NAMED: usize = 100;
-const MAX_VALUE: usize = 1000;
-
 /// What the configuration says about mail that comes in through the MTA.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -96,6 +92,8 @@ pub(super) struct Mail {
     ours: usize,
     /// Some are not.
     has_others: bool,
+    /// And some of these may be anywhere in the world.
+    goes_away: bool,
     way: Way,
     /// Fields that rules look at, those of them that came.
     named: Vec<(String, String)>,
@@ -118,6 +116,7 @@ impl Mail {
             too_many: false,
             ours: 0,
             has_others: false,
+            goes_away: false,
             way: Way::Open,
             named: Vec::new(),
             text: Vec::new(),
@@ -133,6 +132,7 @@ impl Mail {
             self.ours = self.ours.saturating_add(1);
         } else {
             self.has_others = true;
+            self.goes_away |= !recipient.stays;
             if self.policy.rules.is_empty() {
                 return;
             }
@@ -154,11 +154,9 @@ impl Mail {
 
     /// A field of the header.
     pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
-        let text = String::from_utf8_lossy(name);
-        if self.way == Way::Open && self.named.len() < MAX_NAMED && self.policy.rules.ask_for(text.trim_end()) {
-            let value = value.get(..value.len().min(MAX_VALUE)).unwrap_or_default();
-            let value = String::from_utf8_lossy(value).into_owned();
-            self.named.push((text.trim_end().to_ascii_lowercase(), value));
+        if self.way == Way::Open {
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            self.policy.rules.note(&mut self.named, name.trim_end(), &value);
         }
         self.keep(name);
         self.keep(b":");
@@ -241,6 +239,9 @@ impl Mail {
         let (sender, user) = (self.sender.as_ref(), self.user.as_deref());
         let header = with_header.then_some(self.named.as_slice());
         self.way = match self.policy.rules.decide(&Facts { sender, user, client, header }) {
+            // Anybody in the world can write a field, or a sender. What they send to users of this machine is no mail of a
+            // user's; what they would send on is, and is not to go in clear.
+            Some(Verdict::Fog) if !self.goes_away && !self.may_use_the_network() => Way::Addresses,
             Some(Verdict::Fog) => Way::Whole,
             Some(Verdict::Leave) => Way::Addresses,
             None => return,

@@ -6,6 +6,9 @@ use crate::mail::hidden::{DOOR, is_door};
 /// The transport that Postfix's `transport_maps` gives an address of the network.
 const MAILER: &[u8] = b"fog";
 
+/// What Postfix calls the transports of mail that stays with this machine's own users, or those it receives mail for.
+const STAYS: [&[u8]; 5] = [b"local", b"virtual", b"lmtp", b"dovecot", b"relay"];
+
 /// Longest form that is looked at: an address may have twice its length in quotes, and a route in front.
 const MAX_FORM: usize = 2048;
 
@@ -20,6 +23,8 @@ pub(super) struct Recipient {
     pub(super) address: Option<Address>,
     /// Whether it is one of the network.
     pub(super) is_ours: bool,
+    /// Whether the MTA is sure to have it for somebody whom it receives mail for, and not to send it away.
+    pub(super) stays: bool,
 }
 
 impl Recipient {
@@ -37,8 +42,9 @@ impl Recipient {
         let hidden = || forms.iter().any(|form| Address::parse(form).is_err() && names(form, suffix));
         let too_long = typed.len() > MAX_FORM;
         let is_ours = mailer == Some(MAILER) || ours.is_some() || hidden() || too_long;
+        let stays = mailer.is_some_and(|mailer| STAYS.contains(&mailer));
         let address = ours.or(read.first()).filter(|_| !too_long).cloned();
-        Self { typed: typed.to_vec(), rewritten: rewritten.map(<[u8]>::to_vec), address, is_ours }
+        Self { typed: typed.to_vec(), rewritten: rewritten.map(<[u8]>::to_vec), address, is_ours, stays }
     }
 
     /// Bytes that it takes, about.
