@@ -11,6 +11,7 @@ pub mod exit;
 pub mod global;
 pub mod init;
 mod main_cf;
+mod master_cf;
 pub mod milter;
 pub mod node;
 pub mod node_info;

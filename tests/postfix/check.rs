@@ -1,8 +1,7 @@
 //! `fog check` on what a real Postfix says of its configuration, broken in one way at a time.
 
-use crate::setup::{Tree, well};
+use crate::setup::{Milter, Tree, well};
 use std::fs;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,8 +36,7 @@ fn what_setup_leaves_is_good_and_each_thing_that_is_broken_then_has_its_sentence
     assert_eq!(wrong("is not for fog: Postfix asks the DNS"), Ok(()));
     assert_eq!(wrong("master.cf has no service fog"), Ok(()));
 
-    fs::create_dir(tree.queue.join("fog")).unwrap();
-    let _milter = UnixListener::bind(tree.queue.join("fog/milter.sock")).unwrap();
+    let _milter = Milter::start(&tree);
     well(&tree.setup(&["--apply", "--exit"]));
     assert_eq!(findings(&home, &tree), []);
 

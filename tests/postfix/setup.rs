@@ -2,10 +2,10 @@
 
 use crate::instance::Postfix;
 use crate::mta::run;
+use crate::wait_for;
 use std::fs;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What Debian's package asks and writes for an "Internet Site".
 const ANSWERS: &[&str] = &[
@@ -101,6 +101,35 @@ impl Tree {
     }
 }
 
+/// A milter, where Postfix looks for it. What it leaves behind when it is dropped is a socket that nobody listens at.
+pub(crate) struct Milter(Child);
+
+impl Milter {
+    pub(crate) fn start(tree: &Tree) -> Self {
+        let home = tree.queue.join("fog");
+        fs::create_dir(&home).unwrap();
+        let (config, log) = (home.join("fog.toml"), home.join("log"));
+        let text = format!(
+            "node.name = \"n1\"\nnode.onion = \"127.0.0.1:1\"\nnode.sockets = \".\"\ndirectory.trust = [\"{}\"]\n\
+             log.target = \"stderr\"\nmilter.listen = \"unix:milter.sock\"\n",
+            "0".repeat(64)
+        );
+        fs::write(&config, text).unwrap();
+        let mut fog = Command::new(env!("CARGO_BIN_EXE_fog"));
+        fog.arg("-c").arg(&config).arg("milter").env_remove("JOURNAL_STREAM");
+        let milter = Self(fog.stdin(Stdio::null()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap());
+        wait_for("the milter", || fs::read_to_string(&log).unwrap().contains("ready").then_some(()));
+        milter
+    }
+}
+
+impl Drop for Milter {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Tables of transport_maps, told apart at the commas between them.
 fn fog_tables(list: &str) -> Vec<String> {
     let (mut depth, mut tables) = (0, vec![String::new()]);
@@ -133,8 +162,7 @@ fn postfix_is_set_up_once_and_taken_back_on_a_new_and_on_a_used_configuration() 
         let tree = Tree::new(root.path(), used);
         let (before, files) = (tree.settings(), tree.files());
         let milters = tree.value("smtpd_milters");
-        fs::create_dir(tree.queue.join("fog")).unwrap();
-        let _milter = UnixListener::bind(tree.queue.join("fog/milter.sock")).unwrap();
+        let _milter = Milter::start(&tree);
 
         let shown = tree.setup(&["--exit"]);
         assert!(well(&shown).contains("postconf -c"), "{}", well(&shown));
@@ -193,6 +221,25 @@ fn postfix_is_set_up_once_and_taken_back_on_a_new_and_on_a_used_configuration() 
         well(&tree.setup(&["--apply", "--exit"]));
         assert_eq!(tree.settings(), applied.0);
     }
+}
+
+#[test]
+fn a_milter_that_has_died_is_not_asked_and_a_way_past_it_is_told() {
+    let Some(root) = crate::scratch() else { return };
+    let tree = Tree::new(root.path(), false);
+    drop(Milter::start(&tree));
+    assert!(tree.queue.join("fog/milter.sock").exists());
+    tree.postconf(&["-M", "smtpd/pass=smtpd pass - - y - - smtpd -o receive_override_options=no_milters"]);
+    tree.postconf(&["-e", "smtpd_milter_maps=cidr:/etc/postfix/milters"]);
+    let said = tree.setup(&["--apply"]);
+    for careful in [
+        "no milter answers",
+        "the service smtpd/pass has receive_override_options=no_milters",
+        "main.cf has smtpd_milter_maps=cidr:/etc/postfix/milters",
+    ] {
+        assert!(well(&said).contains(careful), "{careful}: {}", well(&said));
+    }
+    assert_eq!(tree.value("smtpd_milters"), "");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! What is asked of the real Postfix is in [`Postfix::ask`]; what it means is decided by [`findings`] alone.
 
 use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix, members};
+use super::super::master_cf::{self, Service};
 use super::finding::Finding;
 use std::collections::BTreeMap;
 use std::io;
@@ -212,17 +213,21 @@ fn milter(postfix: &Postfix) -> Vec<Finding> {
             "unix:fog/milter.sock, below the queue directory: fog setup postfix --apply",
         ));
     }
-    for (name, fields) in &postfix.master {
-        let is_exit = fields.iter().any(|field| field.contains("fogexit"));
-        let words: Vec<_> = fields.iter().filter_map(|field| field.strip_prefix("smtpd_milters=")).collect();
-        if !is_exit && words.iter().any(|list| !ours(list)) {
-            let says = format!(
-                "the service {name} has smtpd_milters of its own, without fog's: its log joins sender and recipient"
-            );
-            found.push(
-                Finding::careful("postfix", says).hint(format!("postconf -P '{name}/smtpd_milters=$smtpd_milters'")),
-            );
-        }
+    let services: Vec<Service> =
+        postfix.master.iter().filter_map(|(name, fields)| Service::of(name.clone(), &fields.join(" "))).collect();
+    for gap in master_cf::gaps(&services, |name| postfix.value(name), ours) {
+        let says = format!(
+            "{}: fog's milter does not see what it takes in, and its log joins sender and recipient",
+            gap.says()
+        );
+        let hint = match (gap.name, gap.service) {
+            ("smtpd_milters" | "non_smtpd_milters", Some(service)) => {
+                format!("postconf -P '{service}/{name}=${name}'", name = gap.name)
+            }
+            ("smtpd_milter_maps", _) => "name fog's milter in each of its answers, too".to_owned(),
+            _ => "take no_milters out of it, unless its mail has been through another service already".to_owned(),
+        };
+        found.push(Finding::careful("postfix", says).hint(hint));
     }
     if found.is_empty() {
         found.push(Finding::good("postfix", "the milter keeps recipients out of the log"));
@@ -392,11 +397,24 @@ mod tests {
 
     #[test]
     fn a_service_that_goes_round_the_milter_is_told() {
-        let mut changed = postfix(&[]);
-        let submission = "submission inet n - y - - smtpd -o syslog_name=postfix/submission -o smtpd_milters=";
         let exit = "127.0.0.1:10027 inet n - n - - smtpd -o syslog_name=postfix/fogexit -o smtpd_milters=";
-        changed.master.extend(Postfix::parse("", &format!("{submission}\n{exit}\n")).master);
-        let [(state, says)] = bad(&changed).try_into().unwrap();
-        assert!(state == State::Careful && says.starts_with("the service submission/inet has"), "{says}");
+        for (service, says) in [
+            (
+                "submission inet n - y - - smtpd -o syslog_name=postfix/submission -o smtpd_milters=",
+                "submission/inet has",
+            ),
+            ("smtpd pass - - y - - smtpd -o receive_override_options=no_milters", "smtpd/pass has receive_override"),
+            ("smtps inet n - y - - smtpd -o smtpd_milter_maps=cidr:/a", "smtps/inet has smtpd_milter_maps=cidr:/a"),
+        ] {
+            let mut changed = postfix(&[]);
+            changed.master.extend(Postfix::parse("", &format!("{service}\n{exit}\n")).master);
+            let [(state, said)] = bad(&changed).try_into().unwrap();
+            assert!(state == State::Careful && said.starts_with(&format!("the service {says}")), "{said}");
+        }
+        let (state, said) = one(&[("receive_override_options", "no_milters")]);
+        assert!(
+            state == State::Careful && said.starts_with("main.cf has receive_override_options=no_milters"),
+            "{said}"
+        );
     }
 }

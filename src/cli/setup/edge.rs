@@ -1,9 +1,10 @@
 //! What `fog setup` reads, runs and writes. Decisions are made elsewhere.
 
 use super::plan::{Check, Plan, Step, shell};
-use super::{exim, postfix, tor};
+use super::{exim, milter, postfix, tor};
 use crate::cli::error::CliError;
 use crate::cli::main_cf;
+use crate::cli::master_cf::Service;
 use crate::cli::words::{io_trouble, rfc3339};
 use crate::sys::exit_code::ExitCode;
 use crate::sys::{clock, file};
@@ -38,7 +39,7 @@ pub(super) fn postfix(dir: &Path, suffix: &str) -> Result<postfix::Found, CliErr
             services.insert(name.to_owned(), words);
         }
     }
-    let own_milters = conf(&["-P", "*/inet/smtpd_milters"])?.lines().map(str::to_owned).collect::<Vec<_>>();
+    let master = conf(&["-M"])?.lines().filter_map(Service::parse).collect();
     let queue = PathBuf::from(conf(&["-x", "-h", "queue_directory"])?.trim());
     let tables = conf(&["-x", "-h", "transport_maps"])?;
     let place = dir.display().to_string();
@@ -47,9 +48,9 @@ pub(super) fn postfix(dir: &Path, suffix: &str) -> Result<postfix::Found, CliErr
         values,
         services,
         taken_by: main_cf::members(&tables).into_iter().filter(|table| takes_fog(&place, table, suffix)).collect(),
-        own_milters: own_milters.into_iter().filter(|line| !line.starts_with("127.0.0.1:10027/")).collect(),
+        master,
         header_checks: read(&dir.join("fog_header_checks"))?,
-        milter_listens: fs::symlink_metadata(queue.join(postfix::MILTER_SOCKET)).is_ok(),
+        milter_listens: milter::answers(&queue.join(postfix::MILTER_SOCKET)),
         has_user: has_accounts()?,
         runs: output(&["postfix", "-c", &place, "status"].map(str::to_owned)).is_ok_and(|out| out.status.success()),
     })

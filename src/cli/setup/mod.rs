@@ -6,6 +6,7 @@
 mod block;
 mod edge;
 mod exim;
+mod milter;
 mod plan;
 mod postfix;
 mod tor;

@@ -4,6 +4,7 @@ use super::plan::{Plan, Step};
 use super::{ADD_USER, NO_USER, Ours, Wanted};
 use crate::cli::error::CliError;
 use crate::cli::main_cf::{self, COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix};
+use crate::cli::master_cf::{self, Service};
 use crate::sys::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ const MILTER: &str = "{ unix:fog/milter.sock, connect_timeout=5s, command_timeou
 const LIMIT: &str = "fog_destination_recipient_limit";
 
 /// The parameters that [`Found::values`] has to hold.
-pub(super) const PARAMETERS: [&str; 17] = [
+pub(super) const PARAMETERS: [&str; 19] = [
     "transport_maps",
     "smtpd_milters",
     "non_smtpd_milters",
@@ -37,6 +38,8 @@ pub(super) const PARAMETERS: [&str; 17] = [
     "always_bcc",
     "sender_bcc_maps",
     "recipient_bcc_maps",
+    "receive_override_options",
+    "smtpd_milter_maps",
 ];
 
 /// The services of master.cf that [`Found::services`] has to hold, if they are there.
@@ -53,11 +56,11 @@ pub(super) struct Found {
     pub(super) services: BTreeMap<String, String>,
     /// The tables of transport_maps, ours left out, that have an answer for mail to .fog.
     pub(super) taken_by: Vec<String>,
-    /// Services of master.cf with milters of their own, `submission/inet/smtpd_milters = ...`.
-    pub(super) own_milters: Vec<String>,
+    /// All services of master.cf.
+    pub(super) master: Vec<Service>,
     /// `fog_header_checks`, if there is one.
     pub(super) header_checks: Option<String>,
-    /// Whether something has made the milter's socket.
+    /// Whether a milter answers on its socket.
     pub(super) milter_listens: bool,
     /// Whether there is the user that the pipe runs as.
     pub(super) has_user: bool,
@@ -222,7 +225,7 @@ fn careful(found: &Found, suffix: &str) -> Vec<String> {
     let mut careful = Vec::new();
     if !found.milter_listens {
         careful.push(
-            "the milter does not run, and without it Postfix logs who wrote to whom: \
+            "no milter answers, and without it Postfix logs who wrote to whom: \
              systemctl enable --now fog-milter, and run this again"
                 .to_owned(),
         );
@@ -230,8 +233,8 @@ fn careful(found: &Found, suffix: &str) -> Vec<String> {
     if !found.has_user {
         careful.push(format!("{NO_USER}: until then Postfix keeps all mail to .{suffix}. {ADD_USER}"));
     }
-    for service in &found.own_milters {
-        careful.push(format!("master.cf has {service}: fog's milter is not in it"));
+    for gap in master_cf::gaps(&found.master, |name| found.value(name), is_milter) {
+        careful.push(format!("{}: it takes mail in that fog's milter does not see", gap.says()));
     }
     for list in RESTRICTIONS {
         if asks_the_dns(found.value(list)) {
@@ -341,7 +344,7 @@ mod tests {
         let plan = plan(&found, &ours(), Wanted::Installed, false).unwrap();
         let milters: Vec<_> = runs(&plan).into_iter().filter(|run| run.contains("milters")).collect();
         assert_eq!(milters, [format!("postconf -e smtpd_milters = {MILTER}")]);
-        assert!(plan.careful.iter().any(|careful| careful.contains("the milter does not run")), "{:?}", plan.careful);
+        assert!(plan.careful.iter().any(|careful| careful.contains("no milter answers")), "{:?}", plan.careful);
     }
 
     #[test]
@@ -378,6 +381,8 @@ mod tests {
             ("relay_domains", "a.org .fog", true),
             ("mydestination", "$myhostname, localhost", false),
             ("always_bcc", "log@a.org", true),
+            ("receive_override_options", "no_milters", true),
+            ("smtpd_milter_maps", "cidr:/a", true),
         ] {
             assert_eq!(!careful(&found(&[(name, value)]), "fog").is_empty(), want, "{name} {value}");
         }
