@@ -4,6 +4,7 @@
 use super::address::{Address, AddressError};
 use crate::secret::Secret;
 use data_encoding::HEXLOWER;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -22,7 +23,7 @@ type Hash = [u8; HASH_LEN];
 /// Who is not to be written to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Who {
-    /// One mailbox, in whatever case it is written, and with whatever `+DETAIL`.
+    /// One mailbox, in whatever case it is written, however its domain is, and with whatever `+DETAIL`.
     Mailbox(Address),
     /// All mailboxes of a domain and of what lies under it.
     Domain(String),
@@ -42,7 +43,7 @@ impl Who {
     fn canonical(&self) -> String {
         match self {
             Self::Mailbox(address) => mailbox(address.local(), address.domain()),
-            Self::Domain(domain) => format!("@{domain}"),
+            Self::Domain(domain) => format!("@{}", looked_up(domain)),
         }
     }
 }
@@ -126,9 +127,9 @@ impl BlockList {
             return false;
         }
         let has = |text: &str| self.hashes.contains_key(&self.hash(text));
-        let domain = recipient.domain();
-        let mut domains = std::iter::successors(Some(domain), |domain| domain.split_once('.').map(|(_, up)| up));
-        has(&mailbox(recipient.local(), domain)) || domains.any(|domain| has(&format!("@{domain}")))
+        let domain = looked_up(recipient.domain());
+        let mut domains = std::iter::successors(Some(&*domain), |domain| domain.split_once('.').map(|(_, up)| up));
+        has(&mailbox(recipient.local(), recipient.domain())) || domains.any(|domain| has(&format!("@{domain}")))
     }
 
     /// Each entry's day and hash, in the order of the hashes.
@@ -164,7 +165,14 @@ impl BlockList {
 #[must_use]
 pub fn mailbox(local: &str, domain: &str) -> String {
     let local = local.split_once('+').map_or(local, |(mailbox, _)| mailbox);
-    format!("{}@{domain}", local.to_lowercase())
+    format!("{}@{}", local.to_lowercase(), looked_up(domain))
+}
+
+/// A domain as the DNS is asked for it: `xn--bcher-kva.example` for `b\u{fc}cher.example`, and for every other spelling that
+/// an MTA takes for the same. One that can't be asked for is as it is.
+fn looked_up(domain: &str) -> Cow<'_, str> {
+    let looked_up = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::EMPTY);
+    looked_up.unwrap_or(Cow::Borrowed(domain))
 }
 
 fn entry(line: &str) -> Option<(String, Hash)> {
@@ -229,6 +237,32 @@ mod tests {
         for text in ["@", "@exa mple", "example.com", "@@example.com", "a@b@c", "@[192.0.2.1]"] {
             assert!(Who::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_domain_is_one_in_every_spelling_that_is_looked_up_alike() {
+        let spellings = [
+            "b\u{fc}cher.example",
+            "B\u{dc}CHER.example",
+            "xn--bcher-kva.example",
+            "XN--BCHER-KVA.example",
+            "bu\u{308}cher.example",
+            "b\u{fc}cher.\u{1d41e}xample",
+        ];
+        for written in spellings {
+            for asked in spellings {
+                let mut list = BlockList::new(&key(1));
+                list.add(&who(&format!("alice@{written}")), DAY);
+                list.add(&who(&format!("@mail.{written}")), DAY);
+                assert!(blocked(&list, &format!("alice@{asked}")), "{written} {asked}");
+                assert!(blocked(&list, &format!("bob@mx.mail.{asked}")), "{written} {asked}");
+                assert!(!blocked(&list, &format!("bob@{asked}")), "{written} {asked}");
+            }
+        }
+        let mut list = BlockList::new(&key(1));
+        list.add(&who("alice@xn--a.example"), DAY);
+        assert!(blocked(&list, "alice@xn--a.example"), "what is no such domain is itself");
+        assert!(!blocked(&list, "alice@bucher.example"));
     }
 
     #[test]
