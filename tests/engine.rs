@@ -299,6 +299,24 @@ fn a_full_node_refuses_before_it_remembers() {
 }
 
 #[test]
+fn a_canary_lies_in_the_spool_until_its_slot_and_goes_nowhere() {
+    let mut nodes = Nodes::new(|_| {});
+    let canary = "a@x.fog-check.invalid.fog";
+    assert!(matches!(nodes.submit(START, canary, MAIL), Outcome::Accepted(_)));
+    assert_eq!(nodes.engines[1].held().unwrap().mails, 1);
+    assert!(nodes.packets_of_node_1().is_empty(), "it has left");
+    assert_eq!((nodes.engines[1].held().unwrap().mails, nodes.counts(1).pooled), (0, 0));
+
+    // Nor does anybody have to write to such a domain for it.
+    let mut alone = Nodes::new(|_| {});
+    let document = alone.engines[1].document().unwrap().clone();
+    let exits: Vec<_> = document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect();
+    alone.handle(1, START, Input::Document(Box::new(without(&document, &exits))));
+    assert!(matches!(alone.submit(START, "a@example.com.fog", MAIL), Outcome::Permanent(Reason::NoExit)));
+    assert!(matches!(alone.submit(START, canary, MAIL), Outcome::Accepted(_)));
+}
+
+#[test]
 fn a_packet_that_comes_twice_is_acknowledged_twice_and_pooled_once() {
     let mut nodes = Nodes::new(|_| {});
     let (to, packet) = nodes.first_packet();

@@ -8,7 +8,7 @@ use super::{Batch, Output, Token};
 use crate::directory::Document;
 use crate::id::{NodeId, SetId};
 use crate::mail::address::Address;
-
+use crate::mail::canary::is_canary;
 use crate::message;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shard};
@@ -262,7 +262,14 @@ impl Entry {
         let ids: Vec<RowId> = self.mails.keys().copied().collect();
         let Some(&id) = random::choose(&ids, batch.rng) else { return Ok(()) };
         let Some(mail) = self.mails.get_mut(&id) else { return Ok(()) };
-        let Some(exit) = prepare(batch, document, id, mail)? else { return Ok(()) };
+        let exit = match prepare(batch, document, id, mail)? {
+            Prepared::Leaves(exit) => exit,
+            Prepared::Waits => return Ok(()),
+            Prepared::EndsHere => {
+                self.mails.remove(&id);
+                return batch.txn.delete(Shelf::Spool, id);
+            }
+        };
         let Some((&fragment, waiting)) = mail.waiting.first_key_value() else { return Ok(()) };
         let content = batch.txn.read(Shelf::Fragments, fragment)?;
         let Place { set, shape, index } = waiting.place;
@@ -298,16 +305,26 @@ pub(super) fn is_exit(document: &Document, id: &NodeId) -> bool {
     document.node(id).is_some_and(|node| node.exit.is_some())
 }
 
+/// What becomes of a mail whose slot has come.
+enum Prepared {
+    /// It has a try under way, to this exit.
+    Leaves(NodeId),
+    /// Not now.
+    Waits,
+    /// It was never to leave.
+    EndsHere,
+}
+
 /// Sees to it that the mail has a try under way, and to an exit that is still there.
 fn prepare<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
     document: &Document,
     id: RowId,
     mail: &mut Mail,
-) -> Result<Option<NodeId>, StoreError> {
+) -> Result<Prepared, StoreError> {
     if let Some(exit) = mail.row.exit {
         if is_exit(document, &exit) {
-            return Ok(Some(exit));
+            return Ok(Prepared::Leaves(exit));
         }
         // What is left of the set has nowhere to go, and what has left is of no use without it.
         abandon(batch, mail)?;
@@ -315,14 +332,17 @@ fn prepare<R: CryptoRng>(
     let packed = batch.txn.read(Shelf::Spool, id)?;
     // Whatever the network's limit is by now: it was within the limit when it was taken.
     let message = message::unpack(&packed.sealed, usize::MAX).map_err(|_| damaged())?;
+    if is_canary(&message.recipient) {
+        return Ok(Prepared::EndsHere);
+    }
     let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
     let Ok(exit) = route::exit(document, &batch.setup.me, &exits, &mail.row.chain, batch.rng) else {
-        return Ok(None);
+        return Ok(Prepared::Waits);
     };
     match cut(batch, id, mail, exit, &packed.sealed) {
-        Ok(()) => Ok(Some(exit)),
+        Ok(()) => Ok(Prepared::Leaves(exit)),
         // A set takes more room than its mail. It waits in the spool until there is some.
-        Err(StoreError::Full) => abandon(batch, mail).map(|()| None),
+        Err(StoreError::Full) => abandon(batch, mail).map(|()| Prepared::Waits),
         Err(error) => Err(error),
     }
 }
