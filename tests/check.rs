@@ -9,9 +9,10 @@ mod sink;
 use serde_json::Value;
 use sink::Sink;
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 const FOG: &str = env!("CARGO_BIN_EXE_fog");
@@ -85,7 +86,7 @@ fn set(what: &str) -> Vec<String> {
 
 #[test]
 fn each_broken_set_up_has_its_sentence() {
-    let ways: [Way; 11] = [
+    let ways: [Way; 12] = [
         ("a secret key can be read by others", |node| chmod(&node.path("node.key"), 0o644)),
         ("has mode 755: others can get at it", |node| chmod(&node.path("spool"), 0o755)),
         ("No such file", |node| {
@@ -98,6 +99,11 @@ fn each_broken_set_up_has_its_sentence() {
         ("this node is not in the document", |node| {
             let other = Node::new();
             fs::copy(other.path("node.key"), node.path("node.key")).unwrap();
+            Vec::new()
+        }),
+        ("has not the key of epoch", |node| {
+            let other = Node::new();
+            fs::copy(other.path("spool/epoch.keys"), node.path("spool/epoch.keys")).unwrap();
             Vec::new()
         }),
         ("mail for the world waits", |_| set("exit.deliver=smtp:127.0.0.1:1")),
@@ -113,6 +119,35 @@ fn each_broken_set_up_has_its_sentence() {
     ];
     for (says, how) in ways {
         Node::breaks(says, how);
+    }
+}
+
+#[test]
+fn a_sendmail_that_needs_what_the_exit_may_not_is_told() {
+    let node = Node::new();
+    // As Exim's is.
+    let sendmail = node.path("sendmail");
+    fs::copy("/bin/true", &sendmail).unwrap();
+    chmod(&sendmail, 0o4755);
+    let deliver = set(&format!("exit.deliver=sendmail:{}", sendmail.display()));
+    let says = |wanted: &str, state: &str| {
+        let found = node.check(&deliver.iter().map(String::as_str).collect::<Vec<_>>());
+        found.iter().any(|(is, said)| is == state && said.contains(wanted)).then_some(()).ok_or(found)
+    };
+    assert_eq!(says("fog exit does not run", "careful"), Ok(()));
+    for (how, wanted, state) in [
+        (&["sh", "-c", "exec \"$@\"", "sh"][..], "fog exit may become what", "ok"),
+        (&["setpriv", "--no-new-privs"], "fog exit runs with NoNewPrivileges", "wrong"),
+    ] {
+        let mut exit = Command::new(how[0]);
+        exit.args(&how[1..]).arg(FOG).arg("-c").arg(node.path("fog.toml")).arg("exit").args(&deliver);
+        let mut exit = exit.args(["--set", "log.target=stderr"]).stderr(Stdio::piped()).spawn().unwrap();
+        // It runs, and not what has started it, when it says so.
+        BufReader::new(exit.stderr.take().unwrap()).read_line(&mut String::new()).unwrap();
+        let found = says(wanted, state);
+        exit.kill().unwrap();
+        exit.wait().unwrap();
+        assert_eq!(found, Ok(()), "{how:?}");
     }
 }
 

@@ -64,6 +64,10 @@ impl KeyFile {
         self.keys.get(&epoch).map(|keys| &keys.mix_seed)
     }
 
+    pub(super) fn into_mix_seeds(self) -> BTreeMap<Epoch, Secret<32>> {
+        self.keys.into_iter().map(|(epoch, keys)| (epoch, keys.mix_seed)).collect()
+    }
+
     pub(super) fn spool(&self, epoch: Epoch) -> Result<&[u8; 32], StoreError> {
         self.keys.get(&epoch).map(|keys| keys.spool.expose()).ok_or(StoreError::NoKey(epoch))
     }

@@ -29,6 +29,7 @@ use redb::{Builder, Database, ReadTransaction, ReadableDatabase};
 use schema::{Record, damaged};
 use seal::SEAL_LEN;
 use slab::Slab;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -161,6 +162,15 @@ pub struct Store {
     next_row: u64,
     marks: MarkIndex,
     stopped: bool,
+}
+
+/// The seeds of the mix keys that the store in `dir` has, read beside whoever has it open. Nothing is locked or written.
+///
+/// # Errors
+/// `Io`, or `Damaged`: then, too, if a key was being written at this moment.
+pub fn mix_seeds(dir: &Path) -> Result<BTreeMap<Epoch, Secret<32>>, StoreError> {
+    let file = File::open(dir.join(keys::FILE)).map_err(io_error(keys::FILE))?;
+    Ok(KeyFile::open(Backing::File(file), false)?.into_mix_seeds())
 }
 
 impl Store {

@@ -43,10 +43,20 @@ fn what_setup_leaves_is_good_and_each_thing_that_is_broken_then_has_its_sentence
     let table = tree.dir.join("elsewhere");
     fs::write(&table, "/fog$/ smtp:[10.0.0.1]\n").unwrap();
     let elsewhere = format!("transport_maps=regexp:{}", table.display());
+    let [domains, aliases] = ["domains", "aliases"].map(|name| tree.dir.join(name));
+    fs::write(&domains, "/\\.com\\.fog$/ ours\n").unwrap();
+    fs::write(&aliases, "/@example\\.com\\.fog$/ archive@home.invalid\n").unwrap();
+    let relay = format!("relay_domains=$mydestination regexp:{}", domains.display());
+    let rewrite = format!("virtual_alias_maps=regexp:{}", aliases.display());
     let files = ["main.cf", "master.cf"].map(|name| (tree.dir.join(name), fs::read(tree.dir.join(name)).unwrap()));
     for (change, says) in [
         (["-e", elsewhere.as_str()], "goes to `smtp:[10.0.0.1]`, not to fog"),
         (["-e", "relay_domains=$mydestination .fog"], "strangers may send through fog"),
+        (["-e", relay.as_str()], "relay_domains has .fog: strangers may send through fog"),
+        (
+            ["-e", rewrite.as_str()],
+            "virtual_alias_maps takes mail to .fog: it goes to `archive@home.invalid`, in clear",
+        ),
         (["-e", "always_bcc=archive@home.invalid"], "keeps a copy of every mail"),
         (
             ["-e", "smtpd_recipient_restrictions=reject_unknown_recipient_domain, permit_mynetworks"],

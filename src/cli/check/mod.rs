@@ -1,11 +1,14 @@
 //! `fog check`: finds what is wrong with a set-up, and changes nothing.
 
+mod exim;
 mod exit;
 mod files;
 mod finding;
 mod host;
 mod network;
 mod postfix;
+mod privileges;
+mod tables;
 mod tor;
 mod whom;
 
@@ -17,13 +20,17 @@ use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
 use finding::{Finding, State};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use whom::Whom;
 
 /// Who runs the node where the package has set it up.
 const SERVICE_USER: &str = "fog";
+
+/// Where programs of the system lie; root's own PATH may lack half of it.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// `fog check`: looks at configuration, keys, directory, Tor and the MTA.
 #[derive(Debug, clap::Args)]
@@ -34,6 +41,18 @@ pub struct Args {
     /// Where Postfix has its configuration
     #[arg(long, value_name = "DIR", default_value = "/etc/postfix")]
     postfix: PathBuf,
+    /// Ask nothing beyond this machine
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What the rest of this machine's fog is, as far as an MTA must fit it.
+#[derive(Clone, Debug)]
+struct Fog<'a> {
+    /// `fog`.
+    suffix: &'a str,
+    /// The largest mail that the network takes, if that is known.
+    max_size: Option<u64>,
 }
 
 /// Looks, and tells.
@@ -69,37 +88,67 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     }
     findings.extend([host::clock(time_service().as_deref()), host::swap(&text("/proc/swaps"))]);
     findings.extend([host::core(&text("/proc/sys/kernel/core_pattern")), tor::socks(config, whom)]);
+    let is_whole = findings.last().is_some_and(|socks| socks.state == State::Good);
+    if is_whole && !args.offline && config.node.onion.is_onion() {
+        findings.push(tor::own_onion(config));
+    }
     let (document, told) = network::document(config, now);
     findings.push(told);
     if let (Some(document), Some(key)) = (&document, &key) {
         findings.push(network::membership(document, key, config, now));
+        findings.extend(network::mix_keys(document, key, config, now));
         findings.push(network::paths(document, key));
     }
     if let Some(key) = &key {
         findings.push(files::block_list(config, &key.link, whom));
     }
     findings.extend(config.exit.iter().flat_map(exit::target));
+    findings.extend(config.exit.iter().flat_map(|exit| privileges::findings(exit, &global.config)));
     findings.extend(mta(config, document.as_ref(), &args.postfix));
     findings
 }
 
 fn mta(config: &Config, document: Option<&Document>, dir: &Path) -> Vec<Finding> {
-    if !dir.join("main.cf").exists() {
-        return vec![
-            Finding::careful("postfix", format!("{} has no Postfix", dir.display()))
-                .hint("fog-mta(7) tells how mail gets into fog without one; or say where: fog check --postfix DIR"),
-        ];
-    }
     let ours = config.entry.max_size;
     let network = document.map(|document| document.params().max_size);
-    let fog = postfix::Fog { suffix: &config.entry.suffix, max_size: ours.into_iter().chain(network).min() };
-    match postfix::Postfix::ask(dir, fog.suffix) {
-        Ok(found) => postfix::findings(&found, &fog),
-        Err(error) => vec![
-            Finding::wrong("postfix", format!("it doesn't say how it is configured: {error}"))
-                .hint("run this as root, with postconf in PATH"),
-        ],
+    let fog = Fog { suffix: &config.entry.suffix, max_size: ours.into_iter().chain(network).min() };
+    if has_postfix(dir) {
+        return match postfix::Postfix::ask(dir, fog.suffix) {
+            Ok(found) => postfix::findings(&found, &fog),
+            Err(error) => vec![silent("postfix", &error)],
+        };
     }
+    match exim::Exim::ask(fog.suffix) {
+        Ok(Some(found)) => exim::findings(&found, &fog),
+        Ok(None) => vec![
+            Finding::careful("mta", format!("there is neither Postfix in {} nor Exim", dir.display()))
+                .hint("fog-mta(7) tells how mail gets into fog without one; or say where: fog check --postfix DIR"),
+        ],
+        Err(error) => vec![silent("exim", &error)],
+    }
+}
+
+fn silent(about: &'static str, error: &io::Error) -> Finding {
+    Finding::wrong(about, format!("it doesn't say how it is configured: {error}")).hint("run this as root")
+}
+
+fn has_postfix(dir: &Path) -> bool {
+    dir.join("main.cf").exists()
+}
+
+/// What a program of the system answers, in words that are the same everywhere.
+fn output(command: &mut Command) -> io::Result<Output> {
+    command.env("PATH", PATH).env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null()).output()
+}
+
+/// What it prints; it must end well.
+fn run_program(command: &mut Command) -> io::Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = output(command)?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("{program} ended with {}", output.status)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whom to judge as: who was named, the package's user, or whoever runs this.

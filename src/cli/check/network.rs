@@ -7,6 +7,8 @@ use crate::directory::{Descriptor, Document};
 use crate::mail::address::Address;
 use crate::mix::chain::Chain;
 use crate::mix::route;
+use crate::sphinx::xwing::MixKey;
+use crate::store;
 use crate::sys::file;
 use crate::sys::key_file::NodeKey;
 use crate::time::Time;
@@ -82,6 +84,32 @@ fn keys_left(node: &Descriptor, epoch: Duration, now: Time) -> Option<Finding> {
         1 | 2 => Some(Finding::careful("keys", format!("published keys of {ahead} more epochs are left")).hint(renew)),
         _ => None,
     }
+}
+
+/// Whether the node has the keys that the document promises: what is sealed for others it can't open.
+pub(super) fn mix_keys(document: &Document, key: &NodeKey, config: &Config, now: Time) -> Option<Finding> {
+    let node = document.node(&key.identity.node_id())?;
+    let dir = &config.spool.path;
+    let seeds = match store::mix_seeds(dir) {
+        Ok(seeds) => seeds,
+        Err(error) => {
+            let says = format!("what the document promises can't be held against the node's own keys: {error}");
+            return Some(Finding::careful("keys", says).hint("run this as root"));
+        }
+    };
+    // Those before are gone as they should be.
+    let running = now.epoch(document.params().epoch);
+    let published = node.mix_keys.range(running..);
+    let missing = published
+        .filter(|(epoch, public)| !seeds.get(epoch).is_some_and(|seed| MixKey::from_seed(seed).public() == *public));
+    Some(match missing.map(|(epoch, _)| epoch).next() {
+        None => Finding::good("keys", "the node has the keys that it has published"),
+        Some(epoch) => {
+            let says = format!("{} has not the key of epoch {epoch} that the document promises", dir.display());
+            Finding::wrong("keys", format!("{says}: what is sent here is lost"))
+                .hint("put epoch.keys back; or give what fog node-info prints to the authorities of the network")
+        }
+    })
 }
 
 /// Whether a mail can go out by the document at all, from here.

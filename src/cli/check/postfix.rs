@@ -6,10 +6,11 @@
 use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix, members};
 use super::super::master_cf::{self, Service};
 use super::finding::Finding;
+use super::{Fog, run_program, tables};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What Postfix says of itself.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +21,27 @@ pub(super) struct Postfix {
     master: BTreeMap<String, Vec<String>>,
     /// What the transport maps give for an address of the network.
     route: Option<String>,
+    /// The lists whose tables have an answer for the network, and the answer.
+    taken: BTreeMap<&'static str, String>,
 }
+
+/// What may turn one recipient into another before any transport is looked for.
+const REWRITING: [&str; 4] =
+    ["virtual_alias_maps", "recipient_canonical_maps", "canonical_maps", "virtual_mailbox_maps"];
 
 impl Postfix {
     /// Asks the Postfix whose configuration lies in `dir`.
     pub(super) fn ask(dir: &Path, suffix: &str) -> io::Result<Self> {
-        let main = run(Command::new("postconf").arg("-c").arg(dir).arg("-x"))?;
-        let master = run(Command::new("postconf").arg("-c").arg(dir).arg("-M"))?;
+        let main = run_program(Command::new("postconf").arg("-c").arg(dir).arg("-x"))?;
+        let master = run_program(Command::new("postconf").arg("-c").arg(dir).arg("-M"))?;
         let mut postfix = Self::parse(&main, &master);
-        postfix.route = postfix.resolve(dir, suffix)?;
+        postfix.route = tables::answer(dir, postfix.value("transport_maps"), &tables::route_keys(suffix))?;
+        let asked = OPEN.map(|name| (name, tables::domain_keys(suffix)));
+        for (name, keys) in asked.into_iter().chain(REWRITING.map(|name| (name, tables::address_keys(suffix)))) {
+            if let Some(answer) = tables::answer(dir, postfix.value(name), &keys)? {
+                postfix.taken.insert(name, answer);
+            }
+        }
         Ok(postfix)
     }
 
@@ -40,43 +53,12 @@ impl Postfix {
             let [name, kind, rest @ ..] = fields.as_slice() else { return None };
             Some((format!("{name}/{kind}"), rest.to_vec()))
         };
-        Self { main, master: master.lines().filter_map(service).collect(), route: None }
-    }
-
-    /// As transport(5) looks: the address, its domain, and what the domain lies in; the first table that knows.
-    fn resolve(&self, dir: &Path, suffix: &str) -> io::Result<Option<String>> {
-        let keys = [
-            format!("somebody@example.com.{suffix}"),
-            format!("example.com.{suffix}"),
-            format!(".com.{suffix}"),
-            format!(".{suffix}"),
-        ];
-        for table in members(self.value("transport_maps")) {
-            for key in &keys {
-                let mut query = Command::new("postmap");
-                query.arg("-c").arg(dir).args(["-q", key, &table]);
-                let answer = query.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
-                let answer = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-                if !answer.is_empty() {
-                    return Ok(Some(answer));
-                }
-            }
-        }
-        Ok(None)
+        Self { main, master: master.lines().filter_map(service).collect(), route: None, taken: BTreeMap::new() }
     }
 
     fn value(&self, name: &str) -> &str {
         self.main.get(name).map_or("", String::as_str)
     }
-}
-
-/// What the rest of this machine's fog is, as far as Postfix must fit it.
-#[derive(Clone, Debug)]
-pub(super) struct Fog<'a> {
-    /// `fog`.
-    pub(super) suffix: &'a str,
-    /// The largest mail that the network takes, if that is known.
-    pub(super) max_size: Option<u64>,
 }
 
 /// What there is to say of it.
@@ -85,6 +67,7 @@ pub(super) fn findings(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
         route(postfix, fog),
         pipe(postfix),
         open_relay(postfix, fog),
+        rewritten(postfix, fog),
         restrictions(postfix),
         copies(postfix),
         milter(postfix),
@@ -147,14 +130,28 @@ fn pipe(postfix: &Postfix) -> Vec<Finding> {
 }
 
 fn open_relay(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
-    let open = OPEN.into_iter().filter(|name| has_suffix(postfix.value(name), fog.suffix));
-    open.map(|name| {
-        wrong(
-            format!("{name} has .{}: strangers may send through fog", fog.suffix),
-            format!("take it out of {name}; transport_maps alone is enough"),
-        )
-    })
-    .collect()
+    let is_open = |name: &&str| has_suffix(postfix.value(name), fog.suffix) || postfix.taken.contains_key(name);
+    OPEN.into_iter()
+        .filter(is_open)
+        .map(|name| {
+            wrong(
+                format!("{name} has .{}: strangers may send through fog", fog.suffix),
+                format!("take it out of {name}; transport_maps alone is enough"),
+            )
+        })
+        .collect()
+}
+
+fn rewritten(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
+    let taken = REWRITING.into_iter().filter_map(|name| Some((name, postfix.taken.get(name)?)));
+    taken
+        .map(|(name, answer)| {
+            wrong(
+                format!("{name} takes mail to .{}: it goes to `{answer}`, in clear", fog.suffix),
+                format!("except .{} in the tables of {name}", fog.suffix),
+            )
+        })
+        .collect()
 }
 
 fn restrictions(postfix: &Postfix) -> Vec<Finding> {
@@ -188,14 +185,13 @@ fn copies(postfix: &Postfix) -> Vec<Finding> {
 
 fn milter(postfix: &Postfix) -> Vec<Finding> {
     let lists = ["smtpd_milters", "non_smtpd_milters"].map(|name| (name, postfix.value(name)));
-    let ours = |list: &str| list.contains("fog/milter.sock") || list.contains("fog-milter");
-    let missing: Vec<&str> = lists.iter().filter(|(_, list)| !ours(list)).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = lists.iter().filter(|(_, list)| !is_ours(list)).map(|(name, _)| *name).collect();
     let mut found = Vec::new();
     if !missing.is_empty() {
         let says = format!("{} without fog's milter: the log joins sender and recipient", missing.join(" and "));
         found.push(Finding::careful("postfix", says).hint("fog setup postfix --apply"));
     }
-    let with: Vec<&str> = lists.iter().filter(|(_, list)| ours(list)).map(|(_, list)| *list).collect();
+    let with: Vec<&str> = lists.iter().filter(|(_, list)| is_ours(list)).map(|(_, list)| *list).collect();
     let accepts = |list: &&str| {
         let own = entry_of_fog(list).and_then(|entry| entry.split("default_action=").nth(1));
         let action = own.map_or(postfix.value("milter_default_action"), |own| own.trim());
@@ -235,6 +231,11 @@ fn milter(postfix: &Postfix) -> Vec<Finding> {
     found
 }
 
+/// Whether fog's milter is among these.
+fn is_ours(list: &str) -> bool {
+    list.contains("fog/milter.sock") || list.contains("fog-milter")
+}
+
 /// The entry of fog's milter, with its own settings if it stands in braces.
 fn entry_of_fog(list: &str) -> Option<&str> {
     let at = list.find("fog/milter.sock").or_else(|| list.find("fog-milter"))?;
@@ -269,14 +270,6 @@ fn size(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
         })
         .into_iter()
         .collect()
-}
-
-fn run(command: &mut Command) -> io::Result<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(format!("postconf ended with {}", output.status)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -3,12 +3,18 @@
 use super::finding::Finding;
 use super::whom::{Denied, Want, Whom};
 use crate::config::{Config, Socks};
+use crate::id::NodeId;
+use crate::node::socks::Tor;
+use crate::sys::tor_failure::TorFailure;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long Tor may take to find a service that is there.
+const ONION: Duration = Duration::from_secs(60);
 
 /// Version 5; one method: user name and password, by which circuits are kept apart.
 const GREETING: [u8; 3] = [5, 1, 2];
@@ -51,6 +57,27 @@ pub(super) fn socks(config: &Config, whom: &Whom) -> Finding {
     }
 }
 
+/// Whether the node's onion leads to it, as anybody else finds it: through Tor's network and back. It takes a minute at
+/// most; Tor connects to the onion's target, and nothing is said there.
+pub(super) fn own_onion(config: &Config) -> Finding {
+    let answer = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
+        runtime.block_on(async {
+            // Circuits of its own: nobody's who is written to.
+            let reached = Tor::new(config.socks.clone());
+            let reached =
+                tokio::time::timeout(ONION, reached.connect(&config.node.onion, &NodeId([0; NodeId::LEN]))).await;
+            reached.unwrap_or(Err(TorFailure::Late)).map(drop)
+        })
+    });
+    let onion = &config.node.onion;
+    match answer {
+        Ok(Ok(())) => Finding::good("tor", format!("{onion} is reached through Tor")),
+        Ok(Err(failure)) => Finding::wrong("tor", format!("{onion} is not reached through Tor: {failure}"))
+            .hint("start the node; HiddenServicePort of torrc leads to node.listen; one made just now takes minutes"),
+        Err(error) => Finding::careful("tor", format!("nobody could ask whether {onion} is reached: {error}")),
+    }
+}
+
 fn greet(mut stream: impl Read + Write) -> io::Result<()> {
     stream.write_all(&GREETING)?;
     let mut answer = [0; 2];
@@ -81,14 +108,48 @@ mod tests {
                 stream.read_exact(&mut [0; 3]).unwrap();
             });
         }
+        socks(&config(&path, onion), &Whom::runs(0, 0))
+    }
+
+    fn config(socks: &Path, onion: bool) -> Config {
         let host = if onion { "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion" } else { "127.0.0.1" };
         let text = format!(
             "node.name = \"a\"\nnode.onion = \"{host}:1\"\ntor.socks = \"unix:{}\"\ndirectory.trust = [\"{}\"]\n",
-            path.display(),
+            socks.display(),
             "0".repeat(64)
         );
-        let config = Config::parse(&[("fog.toml".into(), text)], &[], Path::new("/")).unwrap();
-        socks(&config, &Whom::runs(0, 0))
+        Config::parse(&[("fog.toml".into(), text)], &[], Path::new("/")).unwrap()
+    }
+
+    #[test]
+    fn the_onion_is_reached_or_tor_says_why_not() {
+        for (reply, state, says) in
+            [(0, State::Good, "is reached through Tor"), (0xf0, State::Wrong, "the onion service isn't published")]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("socks");
+            let listener = UnixListener::bind(&path).unwrap();
+            let tor = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut take = |length: usize, answer: &[u8]| {
+                    let mut bytes = vec![0; length];
+                    stream.read_exact(&mut bytes).unwrap();
+                    stream.write_all(answer).unwrap();
+                    bytes
+                };
+                let methods = take(2, &[])[1];
+                take(methods.into(), &[5, 2]);
+                // A user name and a password, each behind its length.
+                let user = take(2, &[])[1];
+                let password = take(usize::from(user) + 1, &[])[usize::from(user)];
+                take(password.into(), &[1, 0]);
+                let host = take(5, &[])[4];
+                take(usize::from(host) + 2, &[5, reply, 0, 1, 0, 0, 0, 0, 0, 0])
+            });
+            let found = own_onion(&config(&path, true));
+            assert!(found.state == state && found.says.contains(says), "{found:?}");
+            assert!(tor.join().unwrap().starts_with(b"pg6mmjiyjm"), "another host was asked for");
+        }
     }
 
     #[test]
