@@ -3,13 +3,12 @@
 use super::control::{ask, member};
 use super::error::CliError;
 use super::global::Global;
-use super::words::command;
+use super::words::{self, command};
 use crate::config::Config;
 use crate::engine::QueueId;
 use crate::sys::exit_code::ExitCode;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, BufRead, IsTerminal};
 
 /// `fog queue`
 #[derive(Debug, clap::Args)]
@@ -129,22 +128,12 @@ fn each(config: &Config, global: &Global, verb: &str, ids: &[String], done: &str
 }
 
 fn confirm(ids: &[String], yes: bool) -> Result<(), CliError> {
-    if yes {
+    let what = if ids.is_empty() { "all mails".to_owned() } else { format!("{} mails", ids.len()) };
+    let question = format!("fog: drop {what} that wait here? They are gone for good, and nobody is told. [y/N]");
+    if words::confirm(yes, &format!("{what} would be gone for good"), &question)? {
         return Ok(());
     }
-    let what = if ids.is_empty() { "all mails".to_owned() } else { format!("{} mails", ids.len()) };
-    if !io::stdin().is_terminal() {
-        return Err(CliError::new(ExitCode::Usage, format!("{what} would be gone for good"))
-            .found("there is no terminal to ask at")
-            .try_("say so with --yes"));
-    }
-    super::note(&format!("fog: drop {what} that wait here? They are gone for good, and nobody is told. [y/N]"));
-    let mut line = String::new();
-    let answered = io::stdin().lock().read_line(&mut line);
-    match answered.ok().map(|_| line.trim()) {
-        Some("y" | "Y" | "yes") => Ok(()),
-        _ => Err(CliError::new(ExitCode::No, "nothing was dropped")),
-    }
+    Err(CliError::new(ExitCode::No, "nothing was dropped"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::sys::exit_code::ExitCode;
 use crate::sys::file::{self, SecretError};
 use crate::sys::key_file::KeyFileError;
 use crate::time::Time;
-use std::io;
+use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +75,25 @@ pub(super) fn command(global: &Global, verb: &str) -> String {
     } else {
         format!("fog -c {} {verb}", global.config.display())
     }
+}
+
+/// Whether somebody says yes: by the option, or at the terminal. `would` is what can't be done without.
+///
+/// # Errors
+/// There is nobody to ask.
+pub(super) fn confirm(yes: bool, would: &str, question: &str) -> Result<bool, CliError> {
+    if yes {
+        return Ok(true);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(CliError::new(ExitCode::Usage, would)
+            .found("there is no terminal to ask at")
+            .try_("say so with --yes"));
+    }
+    super::note(question);
+    let mut line = String::new();
+    let answered = io::stdin().lock().read_line(&mut line);
+    Ok(matches!(answered.ok().map(|_| line.trim()), Some("y" | "Y" | "yes")))
 }
 
 /// A span in its two largest units: `2 d 3 h`, `5 min`, `12 s`.

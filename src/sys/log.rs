@@ -283,7 +283,7 @@ mod tests {
 
     /// One of each, and of those that look different at times both.
     fn all(summary: &Summary) -> Vec<Event<'_>> {
-        let (period, epoch, node, some) = (Duration::from_secs(3600), Epoch(7), "kvara-2", Rounded::trouble(3, 8));
+        let (period, epoch, node, some) = (Duration::from_secs(3600), Epoch(7), "kvara-2", Rounded::up(3, 8));
         vec![
             Event::Start,
             Event::Ready,

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "real processes have a real clock and real logs")]
 
+mod check;
 mod instance;
 #[path = "../postfix/letters.rs"]
 mod letters;
@@ -274,9 +275,9 @@ const HERE: &str = "home.invalid";
 const THERE: &str = "dest.invalid";
 
 /// Somebody's Exim, a network, and somebody else's Exim.
-struct Site {
-    here: Exim,
-    network: Network,
+pub(crate) struct Site {
+    pub(crate) here: Exim,
+    pub(crate) network: Network,
     there: Exim,
     hooks: PathBuf,
 }
@@ -287,7 +288,7 @@ impl Site {
     }
 
     /// As `start`, with Exim set up by `fog setup`.
-    fn start_as_set_up(dir: &Path, letters: &[Letter], layout: Layout) -> Self {
+    pub(crate) fn start_as_set_up(dir: &Path, letters: &[Letter], layout: Layout) -> Self {
         Self::build(dir, letters, layout, |_| Vec::new())
     }
 

@@ -62,6 +62,11 @@ impl Postfix {
         fs::write(&path, crate::with(&fs::read_to_string(&path).unwrap(), &[(from, to)])).unwrap();
     }
 
+    /// Changes a parameter of main.cf; for the next start.
+    pub(crate) fn set(&self, parameter: &str) {
+        run(Command::new("postconf").arg("-c").arg(self.etc()).args(["-e", parameter]));
+    }
+
     /// Hands `mail`, byte for byte, over by swaks, as the mail program of `from` would.
     pub(crate) fn submit(&self, from: &str, recipients: &[&str], mail: &[u8]) {
         run(self.swaks(from, recipients, mail).arg("--hide-all"));

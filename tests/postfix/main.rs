@@ -8,6 +8,7 @@
 
 mod check;
 mod instance;
+mod leaks;
 mod letters;
 mod milter;
 #[path = "../common/mta.rs"]

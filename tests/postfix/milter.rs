@@ -28,9 +28,9 @@ enum Says {
 }
 
 /// Somebody's Postfix with a milter. The node is the test, or a real one behind `socket`.
-struct Site {
+pub(crate) struct Site {
     dir: PathBuf,
-    postfix: Postfix,
+    pub(crate) postfix: Postfix,
     /// Where a chrooted smtpd listens.
     chrooted: u16,
     fog: PathBuf,
@@ -38,7 +38,7 @@ struct Site {
 }
 
 impl Site {
-    fn start(dir: &Path, set: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, set: &[&str]) -> Self {
         let chrooted = network::free_ports(1)[0];
         let fog = dir.join("fog");
         if !fog.exists() {

@@ -5,6 +5,7 @@ mod exit;
 mod files;
 mod finding;
 mod host;
+mod leaks;
 mod network;
 mod postfix;
 mod privileges;
@@ -39,11 +40,19 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Where Postfix has its configuration
-    #[arg(long, value_name = "DIR", default_value = "/etc/postfix")]
+    #[arg(long, value_name = "DIR", default_value = "/etc/postfix", global = true)]
     postfix: PathBuf,
     /// Ask nothing beyond this machine
     #[arg(long)]
     offline: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Hand one mail to the MTA, and look where traces of it are left
+    Leaks(leaks::Args),
 }
 
 /// What the rest of this machine's fog is, as far as an MTA must fit it.
@@ -60,9 +69,14 @@ struct Fog<'a> {
 /// # Errors
 /// `Config` if something is wrong, or the configuration itself can't be read.
 pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
-    let config = global.load()?;
-    let whom = service_user(args.user.as_deref())?;
-    let findings = look(&config, global, &whom, args);
+    let findings = match &args.what {
+        Some(What::Leaks(leaks)) => leaks::run(leaks, global, &args.postfix)?,
+        None => {
+            let config = global.load()?;
+            let whom = service_user(args.user.as_deref())?;
+            look(&config, global, &whom, args)
+        }
+    };
     if global.json {
         let told = findings.iter().filter(|finding| !global.quiet || finding.state > State::Good);
         let lines: String = told.map(|finding| format!("{}\n", finding.to_json())).collect();

@@ -3,7 +3,7 @@
 //!
 //! What is asked of the real Postfix is in [`Postfix::ask`]; what it means is decided by [`findings`] alone.
 
-use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix, members};
+use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix};
 use super::super::master_cf::{self, Service};
 use super::finding::Finding;
 use super::{Fog, run_program, tables};
@@ -56,7 +56,17 @@ impl Postfix {
         Self { main, master: master.lines().filter_map(service).collect(), route: None, taken: BTreeMap::new() }
     }
 
-    fn value(&self, name: &str) -> &str {
+    /// Whether mail to the network gets into fog.
+    pub(super) fn goes_to_fog(&self) -> bool {
+        self.route.as_deref() == Some("fog:")
+    }
+
+    /// Whether fog's milter is in a list.
+    pub(super) fn has_milter(&self, list: &str) -> bool {
+        is_ours(self.value(list))
+    }
+
+    pub(super) fn value(&self, name: &str) -> &str {
         self.main.get(name).map_or("", String::as_str)
     }
 }
@@ -211,7 +221,7 @@ fn milter(postfix: &Postfix) -> Vec<Finding> {
     }
     let services: Vec<Service> =
         postfix.master.iter().filter_map(|(name, fields)| Service::of(name.clone(), &fields.join(" "))).collect();
-    for gap in master_cf::gaps(&services, |name| postfix.value(name), ours) {
+    for gap in master_cf::gaps(&services, |name| postfix.value(name), is_ours) {
         let says = format!(
             "{}: fog's milter does not see what it takes in, and its log joins sender and recipient",
             gap.says()
