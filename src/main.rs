@@ -3,6 +3,7 @@
 use fog::cli;
 use fog::mta::pipe::Parent;
 use fog::sys::exit_code::ExitCode;
+use fog::sys::memory;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -12,6 +13,9 @@ fn main() -> std::process::ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let for_mta = cli::is_for_mta(&args);
     std::panic::set_hook(Box::new(move |panic| end_with_a_bug(panic.location(), for_mta)));
+    if let Err(error) = memory::close() {
+        cli::note(&format!("fog: a crash may leave what is in memory in a core file: {error}"));
+    }
     cli::run(&args, parent).into()
 }
 

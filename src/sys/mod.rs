@@ -1,4 +1,4 @@
-//! The operating system: clock, randomness, files, exit codes, the log, systemd.
+//! The operating system: clock, randomness, files, exit codes, the log, memory, systemd.
 
 pub mod block_file;
 pub mod clock;
@@ -7,6 +7,7 @@ pub mod exit_code;
 pub mod file;
 pub mod key_file;
 pub mod log;
+pub mod memory;
 pub mod notify;
 mod outlet;
 pub mod summary;

@@ -124,7 +124,8 @@ fn standard_error() -> Option<File> {
 /// the variable on to others, whose standard error is something else.
 fn is_journal() -> bool {
     let told = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    std::fs::metadata("/proc/self/fd/2").is_ok_and(|file| told == format!("{}:{}", file.st_dev(), file.st_ino()))
+    let file = standard_error().and_then(|file| file.metadata().ok());
+    file.is_some_and(|file| told == format!("{}:{}", file.st_dev(), file.st_ino()))
 }
 
 /// A syslog daemon, found again when it has gone.
