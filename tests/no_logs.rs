@@ -8,20 +8,22 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
 #![allow(clippy::disallowed_methods, clippy::print_stderr, reason = "real processes have a real clock and real logs")]
 
+#[path = "common/marks.rs"]
+mod marks;
 #[path = "common/network.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod network;
 
 use data_encoding::{BASE64, HEXLOWER};
+use marks::{DELIVERED, Leaks, Marks, Syslog, kinds, search_files, search_processes};
 use network::Network;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,164 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Entry, two mixes, exit.
 const NODES: usize = 4;
-
-/// A mark for each field; what they have in common is in no program, and no other run of this test has it.
-struct Marks(String);
-
-/// What of a mail its recipient gets; nobody else gets even that.
-const DELIVERED: [&str; 5] = ["rcpt", "rcptdomain", "subject", "body", "filename"];
-
-/// What nobody gets.
-const TAKEN_OUT: [&str; 12] = [
-    "sender",
-    "senderdomain",
-    "fromname",
-    "from",
-    "replyto",
-    "cc",
-    "received",
-    "msgid",
-    "agent",
-    "xheader",
-    "boundary",
-    "org",
-];
-
-impl Marks {
-    fn new() -> Self {
-        Self(HEXLOWER.encode(&rand::random::<[u8; 6]>()))
-    }
-
-    /// Letters and digits that stand in an address as well as in a word.
-    fn of(&self, field: &str) -> String {
-        format!("{field}{}", self.0)
-    }
-
-    fn all() -> impl Iterator<Item = &'static str> {
-        DELIVERED.into_iter().chain(TAKEN_OUT)
-    }
-
-    /// A mail as an MTA's pipe hands it over, with a mark in each field.
-    fn mail(&self) -> String {
-        let mark = |field| self.of(field);
-        format!(
-            "Return-Path: <{sender}@{senderdomain}.example>\n\
-             X-Original-To: {rcpt}@{rcptdomain}.example.fog\n\
-             Delivered-To: {rcpt}@{rcptdomain}.example.fog\n\
-             Received: from {received}.example ([192.0.2.77]) by mx; Mon, 23 Nov 2026 01:02:03 +0100\n\
-             From: {fromname} <{from}@{senderdomain}.example>\nTo: {rcpt}@{rcptdomain}.example.fog\n\
-             Reply-To: {replyto}@x.example\nCc: {cc}@x.example\nMessage-ID: <{msgid}@{senderdomain}.example>\n\
-             Date: Mon, 23 Nov 2026 01:02:03 +0100\nUser-Agent: {agent}\nX-Mark: {xheader}\nOrganization: {org}\n\
-             Subject: {subject}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n\
-             --{boundary}\nContent-Type: text/plain\n\n{body}\n\
-             --{boundary}\nContent-Type: text/plain; name=\"{filename}.txt\"\n\
-             Content-Disposition: attachment; filename=\"{filename}.txt\"\n\n{body}\n--{boundary}--\n",
-            sender = mark("sender"),
-            senderdomain = mark("senderdomain"),
-            rcpt = mark("rcpt"),
-            rcptdomain = mark("rcptdomain"),
-            received = mark("received"),
-            fromname = mark("fromname"),
-            from = mark("from"),
-            replyto = mark("replyto"),
-            cc = mark("cc"),
-            msgid = mark("msgid"),
-            agent = mark("agent"),
-            xheader = mark("xheader"),
-            org = mark("org"),
-            subject = mark("subject"),
-            boundary = mark("boundary"),
-            body = mark("body"),
-            filename = mark("filename"),
-        )
-    }
-
-    /// Whether a mark is in `bytes`, as it is, in other letters, in hex, in base64 or in UTF-16.
-    fn is_in(&self, bytes: &[u8]) -> bool {
-        let lower = bytes.to_ascii_lowercase();
-        let plain = self.0.as_bytes();
-        let wide: Vec<u8> = plain.iter().flat_map(|byte| [*byte, 0]).collect();
-        let hex = HEXLOWER.encode(plain).into_bytes();
-        // By its first byte: spools are large.
-        let has = |haystack: &[u8], needle: &[u8]| {
-            let starts = haystack.iter().enumerate().filter(|(_, byte)| **byte == needle[0]);
-            starts.map(|(at, _)| &haystack[at..]).any(|rest| rest.starts_with(needle))
-        };
-        // In base64 it looks different at each of three places; its ends hang on what stands beside it.
-        let base64 = (0..3).map(|pad| {
-            let text = BASE64.encode(&[&b"xxx"[..pad], plain].concat());
-            text.as_bytes()[4..text.len() - 4].to_vec()
-        });
-        [plain.to_vec(), wide, hex].iter().any(|needle| has(&lower, needle))
-            || base64.into_iter().any(|n| has(bytes, &n))
-    }
-}
-
-/// Where a mark was found.
-type Leaks = BTreeSet<String>;
-
-/// Looks through a directory: names and contents of all that is in it.
-fn search_files(marks: &Marks, dir: &Path) -> Leaks {
-    let mut found = Leaks::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
-            let kind = fs::symlink_metadata(&path).unwrap();
-            if marks.is_in(path.as_os_str().as_encoded_bytes()) {
-                found.insert(format!("name {}", path.display()));
-            }
-            if kind.is_dir() {
-                dirs.push(path);
-            } else if kind.is_file() && marks.is_in(&fs::read(&path).unwrap()) {
-                found.insert(format!("file {}", path.display()));
-            }
-        }
-    }
-    found
-}
-
-/// Looks at how every process of the machine was started.
-fn search_processes(marks: &Marks) -> Leaks {
-    let mut found = Leaks::new();
-    for process in fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()) {
-        for what in ["cmdline", "environ", "comm"] {
-            // It may have ended, or be somebody else's.
-            if fs::read(process.join(what)).is_ok_and(|bytes| marks.is_in(&bytes)) {
-                found.insert(format!("{what} {}", process.display()));
-            }
-        }
-    }
-    found
-}
-
-/// A syslog daemon that keeps what it hears.
-struct Syslog {
-    path: PathBuf,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Syslog {
-    fn start(path: PathBuf) -> Self {
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let heard = Arc::<Mutex<Vec<u8>>>::default();
-        let kept = Arc::clone(&heard);
-        thread::spawn(move || {
-            let mut line = [0; 2048];
-            while let Ok(length) = socket.recv(&mut line) {
-                kept.lock().unwrap().extend([&line[..length], b"\n"].concat());
-            }
-        });
-        Self { path, heard }
-    }
-
-    fn heard(&self) -> Vec<u8> {
-        self.heard.lock().unwrap().clone()
-    }
-}
-
-fn kinds(leaks: &Leaks) -> Vec<&str> {
-    leaks.iter().map(|leak| leak.split(' ').next().unwrap()).collect()
-}
 
 #[test]
 fn a_leak_of_each_kind_is_found() {
@@ -309,5 +153,59 @@ fn nothing_of_a_mail_is_anywhere_but_in_the_sealed_store_and_the_last_maildir() 
     assert!(!queue.is_in(mail.as_bytes()));
     for field in Marks::all() {
         assert_eq!(mail.contains(&marks.of(field)), DELIVERED.contains(&field), "{field} in\n{mail}");
+    }
+}
+
+/// Lets a process leave as large a core file as it likes, ends it as a bug would, and says whether it has left one.
+fn leaves_core(child: &mut Child) -> bool {
+    let pid = child.id().to_string();
+    // Where that is forbidden there is none.
+    let _ = Command::new("prlimit").args(["--core=unlimited", "--pid", &pid]).output();
+    assert!(Command::new("kill").args(["-s", "ABRT", &pid]).status().unwrap().success());
+    child.wait().unwrap().core_dumped()
+}
+
+#[test]
+fn no_process_of_fog_leaves_its_memory_when_it_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let marks = Marks::new();
+    let home = dir.path().join("cores");
+    fs::create_dir(&home).unwrap();
+    // Any other program does, unless the machine forbids it: then there is nothing to be seen here.
+    let mut other = Command::new("sh");
+    other.args(["-c", "read x"]).env("RECIPIENT", marks.of("rcpt")).current_dir(&home).stdin(Stdio::piped());
+    if !leaves_core(&mut other.spawn().unwrap()) {
+        eprintln!("skipped: no program leaves a core file here");
+        return;
+    }
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if !pattern.starts_with(['|', '/']) {
+        assert_eq!(kinds(&search_files(&marks, &home)), ["file"], "a core file is not searched");
+    }
+    fs::remove_dir_all(&home).unwrap();
+    fs::create_dir(&home).unwrap();
+
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    let mut network = Network::start_with(dir.path(), user, 2, "maildir:/nonexistent", &["log.target=stderr"]);
+    let mut children = network.take_processes();
+    assert_eq!(children.len(), 3, "two nodes and an exit");
+    let config = network.config(0);
+    for arguments in [&["send", "--mta", "--queue-id", "x"][..], &["milter", "--set"]] {
+        let mut fog = Command::new(network.fog());
+        fog.args(arguments);
+        if arguments[0] == "milter" {
+            fog.arg(format!("milter.listen=unix:{}", dir.path().join("milter.sock").display()));
+        }
+        fog.arg("--config").arg(&config).stdin(Stdio::piped()).stderr(Stdio::null()).current_dir(&home);
+        children.push(fog.spawn().unwrap());
+    }
+    let begin = Instant::now();
+    while !dir.path().join("milter.sock").exists() {
+        assert!(begin.elapsed() < PATIENCE, "the milter does not open its socket");
+        thread::yield_now();
+    }
+    for mut child in children {
+        let line = fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+        assert!(!leaves_core(&mut child), "{}", String::from_utf8_lossy(&line));
     }
 }

@@ -104,6 +104,12 @@ impl Network {
         output(Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()));
     }
 
+    /// All processes that run, to be ended by somebody else.
+    #[allow(dead_code, reason = "the test of core files uses it")]
+    pub(crate) fn take_processes(&mut self) -> Vec<Child> {
+        self.nodes.iter_mut().chain([&mut self.exit]).filter_map(Option::take).collect()
+    }
+
     /// Starts the exit process beside the last node.
     pub(crate) fn start_exit(&mut self) {
         self.exit = Some(self.spawn(self.nodes.len() - 1, "exit"));

@@ -10,11 +10,14 @@ mod check;
 mod instance;
 mod leaks;
 mod letters;
+#[path = "../common/marks.rs"]
+mod marks;
 mod milter;
 #[path = "../common/mta.rs"]
 mod mta;
 #[path = "../common/network.rs"]
 mod network;
+mod no_logs;
 mod setup;
 
 use fog::config::Deliver;

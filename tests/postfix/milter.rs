@@ -103,7 +103,7 @@ impl Site {
         assert!(milter.wait().unwrap().success());
     }
 
-    fn smtp(&self) -> Smtp {
+    pub(crate) fn smtp(&self) -> Smtp {
         Smtp::open(self.postfix.port())
     }
 
@@ -174,7 +174,7 @@ fn read_request(stream: &mut UnixStream) -> Option<(Vec<u8>, Request)> {
 }
 
 /// A client that can say anything.
-struct Smtp(BufReader<TcpStream>);
+pub(crate) struct Smtp(BufReader<TcpStream>);
 
 impl Smtp {
     fn open(port: u16) -> Self {
@@ -207,7 +207,7 @@ impl Smtp {
         let _ = self.0.get_mut().write_all(bytes);
     }
 
-    fn say(&mut self, line: &str) -> String {
+    pub(crate) fn say(&mut self, line: &str) -> String {
         self.write(format!("{line}\r\n").as_bytes());
         self.answer()
     }
