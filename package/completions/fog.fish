@@ -67,7 +67,7 @@ complete -c fog -n "__fish_fog_using_subcommand init" -l name -d 'The node\'s na
 complete -c fog -n "__fish_fog_using_subcommand init" -l onion -d 'Where others reach it: ADDRESS.onion:PORT or HOST:PORT' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l listen -d 'Where links come in [default: the onion\'s target, 127.0.0.1:9999]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l roles -d 'What it does for others: mix, exit; without, it is an entry only' -r
-complete -c fog -n "__fish_fog_using_subcommand init" -l deliver -d 'An exit\'s MTA: smtp:HOST:PORT or maildir:PATH [default: smtp:127.0.0.1:25]' -r
+complete -c fog -n "__fish_fog_using_subcommand init" -l deliver -d 'Who takes an exit\'s mail: smtp:HOST:PORT, lmtp:HOST:PORT, sendmail, maildir:PATH [default: smtp:127.0.0.1:25]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l from -d 'What an exit\'s mail has as From: `NAME <ADDRESS>`' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l contact -d 'How others reach you' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l family -d 'A name that all your nodes share, so that no path has two of them' -r
