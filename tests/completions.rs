@@ -9,21 +9,22 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+fn made(shell: Shell) -> String {
+    let mut made = Vec::new();
+    generate(shell, &mut fog::cli::command(), "fog", &mut made);
+    String::from_utf8(made).unwrap()
 }
 
 #[test]
 fn completions_are_those_of_the_command_line() {
-    let dir = root().join("package/completions");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("package/completions");
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut made = Vec::new();
-        generate(shell, &mut fog::cli::command(), "fog", &mut made);
+        let made = made(shell);
         let path = dir.join(shell.file_name("fog"));
         if std::env::var_os("FOG_BLESS").is_some() {
             fs::write(&path, &made).unwrap();
         }
-        let kept = fs::read(&path).unwrap_or_default();
+        let kept = fs::read_to_string(&path).unwrap_or_default();
         assert!(kept == made, "{}: FOG_BLESS=1 cargo test --test completions", path.display());
     }
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 3);
@@ -40,10 +41,11 @@ fn bash_offers_verbs_and_what_belongs_to_them() {
     ] {
         let words = line.split(' ').count() - 1;
         let script = format!(
-            "source package/completions/fog.bash; COMP_WORDS=({line}); COMP_CWORD={words}\n\
-             _fog fog \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\""
+            "{}\nCOMP_WORDS=({line}); COMP_CWORD={words}\n\
+             _fog fog \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\"",
+            made(Shell::Bash)
         );
-        let bash = Command::new("bash").args(["--norc", "-c", &script]).current_dir(root()).output().unwrap();
+        let bash = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
         let said = String::from_utf8(bash.stdout).unwrap();
         assert_eq!(said.trim(), want, "{line}: {}", String::from_utf8_lossy(&bash.stderr));
     }
