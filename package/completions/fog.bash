@@ -70,6 +70,9 @@ _fog() {
             fog__subcmd__block,remove)
                 cmd="fog__subcmd__block__subcmd__remove"
                 ;;
+            fog__subcmd__check,leaks)
+                cmd="fog__subcmd__check__subcmd__leaks"
+                ;;
             fog__subcmd__directory,add)
                 cmd="fog__subcmd__directory__subcmd__add"
                 ;;
@@ -287,7 +290,7 @@ _fog() {
             return 0
             ;;
         fog__subcmd__check)
-            opts="-c -j -q -h --user --postfix --config --set --json --quiet --color --help"
+            opts="-c -j -q -h --user --postfix --offline --config --set --json --quiet --color --help leaks"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -297,6 +300,40 @@ _fog() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --postfix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__check__subcmd__leaks)
+            opts="-y -c -j -q -h --yes --postfix --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --postfix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -93,16 +93,28 @@ complete -c fog -n "__fish_fog_using_subcommand setup" -l exit -d 'Postfix: also
 complete -c fog -n "__fish_fog_using_subcommand setup" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand setup" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand setup" -s h -l help -d 'Print help'
-complete -c fog -n "__fish_fog_using_subcommand check" -l user -d 'Whom the node runs as [default: fog, if there is such a user]' -r
-complete -c fog -n "__fish_fog_using_subcommand check" -l postfix -d 'Where Postfix has its configuration' -r -F
-complete -c fog -n "__fish_fog_using_subcommand check" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
-complete -c fog -n "__fish_fog_using_subcommand check" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
-complete -c fog -n "__fish_fog_using_subcommand check" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -l user -d 'Whom the node runs as [default: fog, if there is such a user]' -r
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -l postfix -d 'Where Postfix has its configuration' -r -F
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c fog -n "__fish_fog_using_subcommand check" -s j -l json -d 'Print JSON, errors too'
-complete -c fog -n "__fish_fog_using_subcommand check" -s q -l quiet -d 'Print nothing but errors'
-complete -c fog -n "__fish_fog_using_subcommand check" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -l offline -d 'Ask nothing beyond this machine'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand check; and not __fish_seen_subcommand_from leaks" -f -a "leaks" -d 'Hand one mail to the MTA, and look where traces of it are left'
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -l postfix -d 'Where Postfix has its configuration' -r -F
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -s y -l yes -d 'Don\'t ask'
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand check; and __fish_seen_subcommand_from leaks" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand config" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand config" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand config" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
