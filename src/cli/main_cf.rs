@@ -19,15 +19,20 @@ pub(super) const OPEN: [&str; 4] =
 
 /// The members of a list, each as it is written.
 pub(super) fn members(list: &str) -> Vec<String> {
+    split(list, |c| c == ',' || c.is_ascii_whitespace())
+}
+
+/// What stands between such characters; in braces they are like any other.
+pub(super) fn split(text: &str, is_between: impl Fn(char) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     let (mut depth, mut word) = (0_usize, String::new());
-    for c in list.chars() {
+    for c in text.chars() {
         match c {
             '{' => depth = depth.saturating_add(1),
             '}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth == 0 && (c == ',' || c.is_ascii_whitespace()) {
+        if depth == 0 && is_between(c) {
             found.push(std::mem::take(&mut word));
         } else {
             word.push(c);

@@ -1,6 +1,6 @@
 //! Postfix's master.cf: services with settings of their own, and which of them take mail in past fog's milter.
 
-use super::main_cf::members;
+use super::main_cf::{members, split};
 
 /// A service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +45,7 @@ impl Service {
 
     /// Of the fields behind name and type.
     pub(super) fn of(name: String, fields: &str) -> Option<Self> {
-        let words = words(fields);
+        let words = split(fields, |c| c.is_ascii_whitespace());
         let (mut options, mut rest) = (Vec::new(), words.get(6..)?.iter());
         while let Some(word) = rest.next() {
             let Some(option) = word.strip_prefix("-o") else { continue };
@@ -107,26 +107,6 @@ pub(super) fn gaps<'m>(
 
 fn has_no_milters(options: &str) -> bool {
     members(options).iter().any(|option| option == "no_milters")
-}
-
-/// Words with blanks between, those in braces as one.
-fn words(text: &str) -> Vec<String> {
-    let (mut depth, mut words, mut word) = (0_usize, Vec::new(), String::new());
-    for c in text.chars() {
-        match c {
-            '{' => depth = depth.saturating_add(1),
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && c.is_ascii_whitespace() {
-            words.push(std::mem::take(&mut word));
-        } else {
-            word.push(c);
-        }
-    }
-    words.push(word);
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]

@@ -153,12 +153,6 @@ impl Agreement {
         Ok(this)
     }
 
-    /// The epoch of the document.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
     /// Says what the authority with this key would have the document say; once, when the first round begins. Nothing, if
     /// it is none of them.
     pub fn vote(&mut self, contents: &Contents, key: &IdentityKey) {
@@ -209,7 +203,7 @@ impl Agreement {
         Ok(())
     }
 
-    fn take_vote(&mut self, vote: Witnessed, round: usize, key: &IdentityKey) {
+    fn take_vote(&mut self, mut vote: Witnessed, round: usize, key: &IdentityKey) {
         let (me, author) = (key.node_id(), vote.vote.authority);
         let signers = vote.signatures.keys().filter(|signer| **signer != me).count();
         if vote.vote.frame.epoch != self.epoch || signers < round {
@@ -219,7 +213,6 @@ impl Agreement {
         if of_author.len() >= MOST_OF_ONE || of_author.iter().any(|known| known.is(&vote)) {
             return;
         }
-        let mut vote = vote;
         if self.current.authorities.contains_key(&me) {
             vote.sign(key);
         }
@@ -296,12 +289,6 @@ impl Agreement {
         let document = self.document.as_ref()?;
         let want = self.current.threshold.max(document.contents().threshold);
         (document.signatures().len() >= want).then_some(document)
-    }
-
-    /// Whether this authority has signed.
-    #[must_use]
-    pub const fn has_signed(&self) -> bool {
-        self.document.is_some()
     }
 }
 

@@ -40,6 +40,12 @@ impl Network {
         Self { current, drafts: vec![Some(draft); usize::from(authorities)], schedule }
     }
 
+    /// The same, with this one asleep, or a liar.
+    fn without(mut self, n: usize) -> Self {
+        self.drafts[n] = None;
+        self
+    }
+
     fn key(n: usize) -> IdentityKey {
         key(101 + u8::try_from(n).unwrap())
     }
@@ -220,11 +226,7 @@ fn with_a_liar() -> Network {
 
 #[test]
 fn a_liar_is_heard_by_all_or_by_none() {
-    let network = {
-        let mut network = with_a_liar();
-        network.drafts[3] = None;
-        network
-    };
+    let network = with_a_liar().without(3);
     let draft = with_a_liar().draft(0).clone();
     for round in 1..=2 {
         for victims in [vec![0], vec![0, 1], vec![2]] {
@@ -267,11 +269,7 @@ fn liars_who_sign_for_each_other_gain_nothing_in_the_last_round() {
 
 #[test]
 fn who_shows_two_votes_has_none() {
-    let network = {
-        let mut network = with_a_liar();
-        network.drafts[3] = None;
-        network
-    };
+    let network = with_a_liar().without(3);
     let (one, two) = (with_a_liar().draft(0).clone(), with_a_liar().draft(2).clone());
     let lie = |network: &Network, to: usize, at: usize| {
         let draft = if to == 0 { &one } else { &two };
@@ -285,11 +283,7 @@ fn who_shows_two_votes_has_none() {
 
 #[test]
 fn what_is_old_foreign_or_garbage_changes_nothing() {
-    let network = {
-        let mut network = Network::new(4, 3);
-        network.drafts[3] = None;
-        network
-    };
+    let network = Network::new(4, 3).without(3);
     let want = network.agree(SILENT, false);
     let stranger = Network::new(9, 6);
     let lie = |network: &Network, _: usize, round: usize| {
@@ -313,11 +307,7 @@ fn what_is_old_foreign_or_garbage_changes_nothing() {
 
 #[test]
 fn a_name_or_address_cannot_be_taken_by_few_nor_a_descriptor_withheld() {
-    let network = {
-        let mut network = Network::new(4, 3);
-        network.drafts[3] = None;
-        network
-    };
+    let network = Network::new(4, 3).without(3);
     let want = network.agree(SILENT, false);
     let mut draft = network.draft(0).clone();
     draft.nodes.remove(&key(2).node_id());
