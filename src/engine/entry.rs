@@ -1,6 +1,7 @@
 //! The entry: takes mail from injectors, and sends it a fragment a slot.
 
 use super::admit::{Ids, MessageIds, clean, refusal};
+use super::build::{self, Built};
 use super::queue::{Listed, QueueId, State, hour_of, hours};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
@@ -14,11 +15,8 @@ use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shard};
 use crate::mix::chain::{Chain, ChainError};
 use crate::mix::schedule::next_slot;
-use crate::mix::{delay, epoch, random, route};
+use crate::mix::{random, route};
 use crate::secret::Secret;
-use crate::sphinx::geometry::PAYLOAD_LEN;
-use crate::sphinx::xwing::PublicKey;
-use crate::sphinx::{self, Hop, Last, Packet, Randomness};
 use crate::store::{Marks, RowId, SLOT_LEN, Shelf, Store, StoreError};
 use crate::submit::{Outcome, Reason, Reply, Request, Source};
 use crate::time::Time;
@@ -31,9 +29,6 @@ const MAKE_UP: u32 = 16;
 
 /// Bytes of mail that one request may have cleaned, all its recipients' copies together, beyond the first copy.
 const AT_ONCE: usize = 16 << 20;
-
-/// Draws of path and delays before a slot is given up for lack of a key far enough ahead.
-const DRAWS: usize = 8;
 
 /// A request, while its recipients are gone through.
 struct Handed<'a> {
@@ -275,7 +270,9 @@ impl Entry {
         let Place { set, shape, index } = waiting.place;
         let payload = Fragment { set, shape, index, shard: shard(&content.sealed)? };
         let payload = Payload::Fragment(payload).encode(batch.rng);
-        let Some(Route { packet, path, leaves }) = build(batch, document, exit, &mail.row.chain, &payload) else {
+        let (me, chain) = (&batch.setup.me, &mail.row.chain);
+        let draw = |rng: &mut R| route::path(document, me, &exit, chain, rng).ok();
+        let Some(Built { packet, path, leaves }) = build::deliver(batch, document, &payload, draw) else {
             return Ok(());
         };
         let Some(&first) = path.first() else { return Ok(()) };
@@ -391,61 +388,6 @@ fn pieces(packed: usize) -> Option<u8> {
 /// A stored shard, which has one size.
 pub(super) fn shard(content: &[u8]) -> Result<&Shard, StoreError> {
     content.try_into().map_err(|_| damaged())
-}
-
-/// A packet for a path drawn now, with the keys of the epochs in which it is due where.
-fn build<R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    document: &Document,
-    exit: NodeId,
-    chain: &Chain,
-    payload: &[u8; PAYLOAD_LEN],
-) -> Option<Route> {
-    let leaves = batch.now.next_tick(document.params().tick);
-    for _ in 0..DRAWS {
-        let path = route::path(document, &batch.setup.me, &exit, chain, batch.rng).ok()?;
-        let Some(legs) = legs(batch, document, &path, leaves) else { continue };
-        let hops: Vec<Hop<'_>> = legs.iter().map(|leg| Hop { id: leg.node, key: leg.key }).collect();
-        let (last, between) = legs.split_last()?;
-        let delays: Vec<u32> = between.iter().map(|leg| leg.delay_ms).collect();
-        let last = Last::Deliver { delay_ms: last.delay_ms };
-        let packet = sphinx::build(&hops, &delays, last, payload, &Randomness::draw(batch.rng)).ok()?;
-        return Some(Route { packet, path, leaves });
-    }
-    None
-}
-
-struct Route {
-    packet: Packet,
-    path: Vec<NodeId>,
-    leaves: Time,
-}
-
-struct Leg<'a> {
-    node: NodeId,
-    key: &'a PublicKey,
-    delay_ms: u32,
-}
-
-/// Draws how long each hop holds the packet; none if a hop has no key published for the time it gets there.
-fn legs<'a, R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    document: &'a Document,
-    path: &[NodeId],
-    leaves: Time,
-) -> Option<Vec<Leg<'a>>> {
-    let params = document.params();
-    let mut arrives = leaves;
-    let mut legs = Vec::with_capacity(path.len());
-    for node in path {
-        let epoch = epoch::key_epoch(arrives, params, batch.rng);
-        let key = document.node(node)?.mix_keys.get(&epoch)?;
-        let delay = delay::draw(params, batch.rng);
-        let delay_ms = u32::try_from(delay.as_millis()).ok()?;
-        legs.push(Leg { node: *node, key, delay_ms });
-        arrives = arrives.plus(delay).next_tick(params.tick);
-    }
-    Some(legs)
 }
 
 pub(super) fn max_size(document: &Document) -> usize {

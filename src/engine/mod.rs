@@ -8,6 +8,7 @@
 //! it is refused or given up for good.
 
 mod admit;
+mod build;
 mod entry;
 mod exit;
 mod keys;
