@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod delay;
 pub mod epoch;
+pub mod health;
 pub mod random;
 pub mod retry;
 pub mod route;
