@@ -189,6 +189,7 @@ fn member(home: &Path, index: usize, epoch: Epoch) -> Outcome<Member> {
         version: "0.1.0".into(),
         mix: index <= SIDE,
         exit: (index > SIDE).then_some(ExitPolicy { domains: Domains::All, max_size: 1 << 20, news: false }),
+        measured: None,
         mix_keys,
     };
     let signed = descriptor.sign(&key.identity).map_err(|_| "no descriptor")?;

@@ -7,8 +7,8 @@
 
 use data_encoding::HEXLOWER;
 use fog::directory::{
-    Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
-    Signed, Strategy, Trust,
+    Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, Measured, NodeAddress,
+    Params, Signed, Strategy, Trust, Uptime,
 };
 use fog::id::{Epoch, NodeId};
 use fog::secret::Secret;
@@ -135,7 +135,7 @@ fn refused(good: &Contents) -> Vec<Value> {
 }
 
 /// What to change in the text before it is signed, to break one rule.
-const EDITS: [(&str, &str, &str); 14] = [
+const EDITS: [(&str, &str, &str); 18] = [
     ("a comment", "epoch = ", "# of today\nepoch = "),
     ("an unknown key", "hops = 3", "colour = 1\nhops = 3"),
     ("a key twice", "hops = 3", "hops = 3\nhops = 3"),
@@ -147,6 +147,10 @@ const EDITS: [(&str, &str, &str); 14] = [
     ("parameters that make no network", "hops = 3", "hops = 5"),
     ("a threshold that liars can get round", "threshold = 3", "threshold = 2"),
     ("a descriptor changed by the authorities", "address = \"127.0.0.1:7001\"", "address = \"127.0.0.1:7009\""),
+    ("more than all", "min-uptime = 90", "min-uptime = 101"),
+    ("a complaint that is none", " 85\"]", " 100\"]"),
+    ("a measure that is not rounded", " 85\"]", " 84\"]"),
+    ("complaints out of order", "measured = [\"07", "measured = [\"ff"),
     ("a false flag, which is never written", "message-id-domain", "demo = false\nmessage-id-domain"),
     ("a mix key cut short", "mix-keys.20000 = \"", "mix-keys.20000 = \"AAAA"),
     ("a gap between mix keys", "mix-keys.20001", "mix-keys.20002"),
@@ -200,8 +204,13 @@ fn descriptor(name: &str) -> Descriptor {
         version: "0.1.0".into(),
         mix: full,
         exit: full.then_some(ExitPolicy { domains, max_size: 2 << 20, news: false }),
+        measured: full.then(|| Measured::from([(NodeId([7; 32]), uptime(0)), (key("pietro").node_id(), uptime(85))])),
         mix_keys: (0..2).map(|i| (EPOCH.plus(i), mix_key(i))).collect(),
     }
+}
+
+fn uptime(percent: u8) -> Uptime {
+    Uptime::from_percent(percent).unwrap()
 }
 
 fn signed(name: &str, descriptor: Descriptor) -> Signed {

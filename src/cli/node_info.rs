@@ -132,6 +132,7 @@ fn describe(
         version: env!("CARGO_PKG_VERSION").into(),
         mix: config.node.roles.mix,
         exit,
+        measured: None,
         mix_keys: mix_keys.map_err(|error| trouble(&error))?,
     })
 }

@@ -40,6 +40,7 @@ pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
         "epoch",
         "max-size",
         "message-id-domain",
+        "min-uptime",
         "demo",
     ],
 )];

@@ -21,6 +21,7 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
     let span = |key, default| settings.or(key, default, "a span such as 250ms, 90s, 15m, 2h or 1d", parse_span);
     let hops = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok());
     let domain = |text: &str| is_host_name(text).then(|| text.to_owned());
+    let percent = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 100);
     let laws = "exponential, constant or poisson";
     let params = Params {
         strategy: settings.or("network.strategy", default.strategy, laws, Strategy::parse)?,
@@ -33,6 +34,12 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
         epoch: span("network.epoch", default.epoch)?,
         max_size: settings.or("network.max-size", default.max_size, SIZE, parse_size)?,
         message_id_domain: settings.or("network.message-id-domain", default.message_id_domain, HOST_NAME, domain)?,
+        min_uptime: settings.or(
+            "network.min-uptime",
+            default.min_uptime,
+            "a number from 0 to 100, in percent",
+            percent,
+        )?,
         demo: settings.or("network.demo", false, "true or false", |text| text.parse().ok())?,
     };
     params.check().map_err(|bad| ConfigError::of_sets(&ours, &told(bad, &params)))?;

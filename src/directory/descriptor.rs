@@ -6,6 +6,7 @@ use super::lines::{
     Lines, Malformed, Wrong, base64, canonical, is_plain, parse_base64, quote_list, unquote, unquote_list,
 };
 use super::units;
+use super::uptime::{Measured, measured_text, parse_measured};
 use crate::id::{Epoch, NodeId};
 use crate::mail::address::Address;
 use crate::sphinx::xwing::{PUBLIC_KEY_LEN, PublicKey};
@@ -18,8 +19,8 @@ pub const MIX_KEYS: u64 = 8;
 pub const MAX_MIX_KEYS: usize = 16;
 /// Most domains an exit may list.
 pub const MAX_DOMAINS: usize = 64;
-/// Longest text of a descriptor: 16 keys of 1,624 base64 digits, 64 domains of 253, and the rest.
-pub(super) const MAX_LEN: usize = 48 << 10;
+/// Longest text of a descriptor: 16 keys of 1,624 base64 digits, 64 domains of 253, 128 nodes found wanting, and the rest.
+pub(super) const MAX_LEN: usize = 60 << 10;
 const MAX_NAME: usize = 32;
 const MAX_CONTACT: usize = 128;
 const MAX_VERSION: usize = 32;
@@ -89,6 +90,8 @@ pub struct Descriptor {
     pub mix: bool,
     /// What mail it takes, if it is an exit.
     pub exit: Option<ExitPolicy>,
+    /// Which nodes it has found wanting with its loops; none until it has sent enough of them.
+    pub measured: Option<Measured>,
     /// Its mix key of each epoch: an unbroken run of 1 to 16 of them.
     pub mix_keys: BTreeMap<Epoch, PublicKey>,
 }
@@ -137,6 +140,7 @@ impl Descriptor {
                 line("exit.news", "true");
             }
         }
+        self.measured.iter().for_each(|measured| line("measured", &measured_text(measured)));
         for (epoch, key) in &self.mix_keys {
             line(&format!("mix-keys.{epoch}"), &quoted(&base64(key.as_bytes())));
         }
@@ -158,9 +162,23 @@ impl Descriptor {
             lines.string("version", |text| (1..=MAX_VERSION).contains(&text.len()).then(|| text.to_owned()))?;
         let roles = lines.value("roles", parse_roles)?;
         let exit = if roles.exit { Some(read_exit(lines)?) } else { None };
+        let measured = lines.optional("measured", parse_measured)?;
         let mix_keys = read_mix_keys(lines)?;
         let mix = roles.mix;
-        Ok(Self { name, sequence, identity, link_key, address, family, contact, version, mix, exit, mix_keys })
+        Ok(Self {
+            name,
+            sequence,
+            identity,
+            link_key,
+            address,
+            family,
+            contact,
+            version,
+            mix,
+            exit,
+            measured,
+            mix_keys,
+        })
     }
 }
 

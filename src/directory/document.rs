@@ -5,6 +5,7 @@ use super::identity::{Identity, IdentityKey, Signature};
 use super::lines::{Lines, Malformed, Wrong, base64, parse_base64, parse_hex, unquote};
 use super::params::Params;
 use super::units::parse_number;
+use super::uptime::{Uptime, medians};
 use crate::id::{Epoch, NodeId};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
@@ -325,6 +326,7 @@ pub struct Document {
     candidate: Candidate,
     hash: [u8; 32],
     links: BTreeMap<[u8; 32], NodeId>,
+    uptimes: BTreeMap<NodeId, Uptime>,
 }
 
 impl Document {
@@ -372,7 +374,8 @@ impl Document {
             return Err(Rejected::FromTheFuture { theirs, running });
         }
         let links = contents.nodes.iter().map(|(id, signed)| (signed.descriptor().link_key, *id)).collect();
-        Ok(Self { hash: candidate.hash(), candidate, links })
+        let uptimes = medians(&contents.nodes);
+        Ok(Self { hash: candidate.hash(), candidate, links, uptimes })
     }
 
     /// What it says.
@@ -420,6 +423,19 @@ impl Document {
     #[must_use]
     pub fn by_link_key(&self, key: &[u8; 32]) -> Option<&NodeId> {
         self.links.get(key)
+    }
+
+    /// The median of what others measured of this node; none where too few have measured.
+    #[must_use]
+    pub fn uptime(&self, id: &NodeId) -> Option<Uptime> {
+        self.uptimes.get(id).copied()
+    }
+
+    /// Whether paths may be drawn through this node: all senders go by the same, whatever they have measured themselves.
+    /// One of which nothing is known yet may have its chance.
+    #[must_use]
+    pub fn is_reliable(&self, id: &NodeId) -> bool {
+        self.uptime(id).is_none_or(|uptime| uptime.percent() >= self.params().min_uptime)
     }
 
     /// The authorities that have signed, trusted or not.
@@ -747,16 +763,16 @@ mod tests {
         for (find, replace, line, why) in [
             ("format", "# a comment\nformat", 1, Expected(FORMAT)),
             ("epoch = 20000", "epoch = 020000", 2, Value("epoch")),
-            ("threshold = 1", "threshold = 2", 19, Wrong::Threshold),
-            ("threshold = 1", "threshold = 0", 19, Wrong::Threshold),
+            ("threshold = 1", "threshold = 2", 20, Wrong::Threshold),
+            ("threshold = 1", "threshold = 0", 20, Wrong::Threshold),
             ("\n[params]", "[params]", 4, Expected("")),
             ("\"3h\"", "\"180m\"", 8, Value("mean-delay")),
             ("strategy = \"exponential\"", "strategy = \"Exponential\"", 6, Value("strategy")),
-            ("hops = 3", "hops = 9", 15, Wrong::Params(BadParams::Hops)),
-            ("epoch = \"1d\"", "epoch = \"30s\"", 15, Wrong::Params(BadParams::Epoch)),
-            ("\"fog.invalid\"\n", "\"fog.invalid\"\ndemo = false\n", 16, Value("demo")),
-            ("\n[[authority]]", "\n[authority]", 16, Expected("[[authority]]")),
-            ("\n\n[[node]]", "\n\n\n[[node]]", 20, Expected("a signature line, or the end")),
+            ("hops = 3", "hops = 9", 16, Wrong::Params(BadParams::Hops)),
+            ("epoch = \"1d\"", "epoch = \"30s\"", 16, Wrong::Params(BadParams::Epoch)),
+            ("min-uptime = 90\n", "min-uptime = 90\ndemo = false\n", 17, Value("demo")),
+            ("\n[[authority]]", "\n[authority]", 17, Expected("[[authority]]")),
+            ("\n\n[[node]]", "\n\n\n[[node]]", 21, Expected("a signature line, or the end")),
         ] {
             assert_eq!(rejected(&edited(find, replace)), Rejected::Malformed(Malformed { line, why }), "{replace}");
         }

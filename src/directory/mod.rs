@@ -11,6 +11,7 @@ mod lines;
 mod params;
 mod source;
 pub mod units;
+mod uptime;
 mod vote;
 
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
@@ -25,3 +26,4 @@ pub use identity::{Identity, IdentityKey, Signature};
 pub use lines::{Malformed, Wrong};
 pub use params::{BadParams, MAX_MAX_SIZE, Params, Strategy};
 pub use source::Source;
+pub use uptime::{MAX_MEASURED, Measured, Uptime};

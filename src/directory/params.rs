@@ -71,6 +71,8 @@ pub struct Params {
     pub max_size: u64,
     /// What stands behind the `@` of every Message-ID.
     pub message_id_domain: String,
+    /// Percent of what is sent through a node that have to come on, by the document's median, for it to stand on paths.
+    pub min_uptime: u8,
     /// A network on one machine whose packets may be watched (`fog demo`). Never on a real one.
     pub demo: bool,
 }
@@ -88,6 +90,7 @@ impl Default for Params {
             epoch: DAY,
             max_size: 2 << 20,
             message_id_domain: "fog.invalid".into(),
+            min_uptime: 90,
             demo: false,
         }
     }
@@ -120,6 +123,9 @@ pub enum BadParams {
     /// Not a host name.
     #[error("message-id-domain must be a host name in lower case")]
     MessageIdDomain,
+    /// More than all.
+    #[error("min-uptime must be from 0 to 100")]
+    MinUptime,
 }
 
 impl Params {
@@ -138,6 +144,7 @@ impl Params {
             (slowest <= self.epoch.saturating_mul(3), BadParams::TooSlow),
             ((MIN_MAX_SIZE..=MAX_MAX_SIZE).contains(&self.max_size), BadParams::MaxSize),
             (is_host_name(&self.message_id_domain), BadParams::MessageIdDomain),
+            (self.min_uptime <= 100, BadParams::MinUptime),
         ];
         checks.into_iter().find(|(ok, _)| !ok).map_or(Ok(()), |(_, bad)| Err(bad))
     }
@@ -156,6 +163,7 @@ impl Params {
         line("epoch", &quoted(&units::span(self.epoch)));
         line("max-size", &quoted(&units::size(self.max_size)));
         line("message-id-domain", &quoted(&self.message_id_domain));
+        line("min-uptime", &self.min_uptime.to_string());
         if self.demo {
             text.push_str("demo = true\n");
         }
@@ -176,11 +184,17 @@ impl Params {
             epoch: lines.string("epoch", span)?,
             max_size: lines.string("max-size", size)?,
             message_id_domain: lines.string("message-id-domain", |text| Some(text.to_owned()))?,
+            min_uptime: read_min_uptime(lines)?,
             demo: lines.flag("demo")?,
         };
         params.check().map_err(|bad| lines.wrong(Wrong::Params(bad)))?;
         Ok(params)
     }
+}
+
+fn read_min_uptime(lines: &mut Lines<'_>) -> Result<u8, Malformed> {
+    let percent = lines.number("min-uptime")?;
+    percent.try_into().map_err(|_| lines.wrong(Wrong::Params(BadParams::MinUptime)))
 }
 
 #[cfg(test)]
@@ -215,6 +229,7 @@ mod tests {
         assert_eq!(change(|p| p.max_size = MAX_MAX_SIZE + 1), Err(BadParams::MaxSize));
         assert_eq!(change(|p| p.max_size = MIN_MAX_SIZE - 1), Err(BadParams::MaxSize));
         assert_eq!(change(|p| p.message_id_domain = "a b".into()), Err(BadParams::MessageIdDomain));
+        assert_eq!(change(|p| p.min_uptime = 101), Err(BadParams::MinUptime));
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn shown_json(shown: &Candidate, trusted: &Result<Document, Rejected>) -> Value 
             "epoch": span(params.epoch),
             "max_size": size(params.max_size),
             "message_id_domain": params.message_id_domain,
+            "min_uptime": params.min_uptime,
             "demo": params.demo,
         },
         "nodes": nodes,
