@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
 
+#[path = "engine/attacks.rs"]
+mod attacks;
 #[path = "network/world.rs"]
 #[allow(dead_code, reason = "the network test uses the rest")]
 mod world;

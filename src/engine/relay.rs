@@ -89,8 +89,9 @@ impl Relay {
         self.neighbours.values().map(|neighbour| size(neighbour.ready.len() + neighbour.flying.len())).sum()
     }
 
-    /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path; only where there
-    /// is no room, or none for this neighbour, it is another, and then nothing is remembered of the packet.
+    /// Peels a packet and pools it. One answer for every outcome, at the same point of the same path, after the same work
+    /// for the disk; only where there is no room, or none for this neighbour, it is another, and then nothing is
+    /// remembered of the packet.
     pub(super) fn packet<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
@@ -119,18 +120,23 @@ impl Relay {
             return Err(StoreError::Full);
         }
         let Some((epoch, opened)) = keys.open(packet.header(), &batch.setup.me) else {
+            refuse(batch, packet)?;
             batch.counts.dropped += 1;
             return Ok(());
         };
         // The tag is looked up before the body is touched, so that a flood of replays costs one KEM each.
         let tag = opened.tag();
         if batch.txn.marked(Marks::Replay, epoch, &tag.0)? {
+            refuse(batch, packet)?;
             batch.counts.replayed += 1;
             return Ok(());
         }
         let peeled = opened.route().ok();
         match peeled.and_then(|peeled| Some((place(batch, &peeled)?, peeled))) {
-            None => batch.counts.dropped += 1,
+            None => {
+                refuse(batch, packet)?;
+                batch.counts.dropped += 1;
+            }
             Some((row, peeled)) => {
                 let id = self.put(batch, row, &record(&peeled), packet.body())?;
                 batch.quota.charge(id, Some(from));
@@ -330,6 +336,17 @@ impl Relay {
         batch.quota.release(id);
         batch.txn.delete(Shelf::Pool, id)
     }
+}
+
+/// Refuses a packet for the price of one that is taken: it is written as that would be, and is gone by the same commit. A
+/// neighbour that measures how long it waits for its acknowledgement does not learn what became of the packet either,
+/// cover that ends here or mail that goes on.
+///
+/// # Errors
+/// `Full`, as for one that would be taken.
+fn refuse<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, packet: &Packet) -> Result<(), StoreError> {
+    let id = batch.txn.put(Shelf::Pool, batch.epoch, &[], packet.header(), packet.body(), batch.rng)?;
+    batch.txn.delete(Shelf::Pool, id)
 }
 
 /// Where a peeled packet goes and when, if it goes anywhere.

@@ -85,6 +85,13 @@ impl MemoryDisk {
         locked(&self.db.faults).longest = Some(len);
     }
 
+    /// What has been written to it and synced so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let (slab, db) = (locked(&self.slab.image), locked(&self.db.image));
+        Work { slab_bytes: slab.written, slab_syncs: slab.syncs, db_syncs: db.syncs }
+    }
+
     /// A new disk: this one after a power cut. Every write since the last sync of its file is there, lost, or torn
     /// into sectors that are there or lost, as `rng` says.
     #[must_use]
@@ -92,10 +99,21 @@ impl MemoryDisk {
         let after = Self::new();
         for (from, to) in [(&self.db, &after.db), (&self.slab, &after.slab), (&self.keys, &after.keys)] {
             let survived = locked(&from.image).survivors(rng);
-            *locked(&to.image) = Image { bytes: survived.clone(), synced: survived, unsynced: Vec::new() };
+            *locked(&to.image) = Image { bytes: survived.clone(), synced: survived, ..Image::default() };
         }
         after
     }
+}
+
+/// What a disk has done: as much as a clock on the outside could tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Work {
+    /// Bytes written to the slab.
+    pub slab_bytes: u64,
+    /// Times that the slab was synced.
+    pub slab_syncs: u64,
+    /// Times that the database was synced.
+    pub db_syncs: u64,
 }
 
 /// A file on a `MemoryDisk`; a clone is the same file.
@@ -116,6 +134,8 @@ struct Image {
     bytes: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Step>,
+    written: u64,
+    syncs: u64,
 }
 
 enum Step {
@@ -134,11 +154,15 @@ impl Step {
 
 impl Image {
     fn step(&mut self, step: Step) {
+        if let Step::Write(_, data) = &step {
+            self.written = self.written.saturating_add(data.len() as u64);
+        }
         step.apply(&mut self.bytes);
         self.unsynced.push(step);
     }
 
     fn sync(&mut self) {
+        self.syncs = self.syncs.saturating_add(1);
         for step in self.unsynced.drain(..) {
             step.apply(&mut self.synced);
         }

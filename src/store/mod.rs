@@ -14,7 +14,7 @@ mod slab;
 mod txn;
 mod view;
 
-pub use disk::MemoryDisk;
+pub use disk::{MemoryDisk, Work};
 pub use slab::SLOT_LEN;
 pub use txn::Txn;
 
