@@ -10,7 +10,7 @@ fog := $(target)/release/fog
 cargo_deb := $(target)/tools/bin/cargo-deb
 pages := $(wildcard man/*.[1578])
 
-.PHONY: build demo check test bench soak install install-files deb help
+.PHONY: build demo check test attacks bench soak install install-files deb help
 
 build: ## the fog binary, in target/release (or CARGO_TARGET_DIR)
 	$(CARGO) build --release --locked
@@ -24,7 +24,10 @@ check: ## the part of the gate for every commit: format, lints, unit tests, docu
 test: ## the whole gate; as root it installs the Debian packages it needs
 	tests/run test
 
-soak: ## the network test with many more seeds, each rule broken once, and fuzzing for hours
+attacks: ## each defence taken out once, in a copy: the test that stages its attack must fail
+	tests/attacks/run
+
+soak: ## the network test with many more seeds, each defence taken out once, and fuzzing for hours
 	tests/run soak
 
 bench: ## packets built and peeled (beside the sphinx-packet crate), kept on disk, and through one node; as root: the milter

@@ -465,7 +465,7 @@ fn a_news_post_keeps_its_own_thread() {
 }
 
 #[test]
-fn no_header_can_be_smuggled_in() {
+fn attack_11_no_header_can_be_smuggled_in() {
     for subject in [
         "=?utf-8?Q?x=0D=0ABcc:_evil@x.example?=",
         "=?utf-8?B?eA0KQmNjOiBldmlsQHguZXhhbXBsZQ0KDQpib2R5?=",
@@ -493,7 +493,7 @@ fn a_mail_that_was_here_before_is_refused() {
 }
 
 #[test]
-fn bombs_are_refused_before_they_go_off() {
+fn attack_12_bombs_are_refused_before_they_go_off() {
     let nested: Vec<u8> = b"Content-Type: message/rfc822\r\n\r\n".repeat(60_000);
     assert_eq!(entry_with(&nested, 1), Err(Refused::TooDeep));
     let deep: String =
@@ -589,7 +589,7 @@ fn only_a_well_formed_signed_or_encrypted_mail_keeps_its_bytes() {
 }
 
 #[test]
-fn a_bare_cr_in_any_header_is_refused() {
+fn attack_11_a_bare_cr_in_any_header_is_refused() {
     for raw in [
         &b"Subject: a\rBcc: x\r\n\r\ntext\r\n"[..],
         b"Subject: a\r\r\n\r\ntext\r\n",

@@ -99,7 +99,7 @@ fn arrived(maildir: &Path) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn nothing_of_a_mail_is_anywhere_but_in_the_sealed_store_and_the_last_maildir() {
+fn attack_16_nothing_of_a_mail_is_anywhere_but_in_the_sealed_store_and_the_last_maildir() {
     let (dir, end) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (marks, queue, maildir) = (Marks::new(), Marks::new(), end.path().join("Maildir"));
     let syslog = Syslog::start(end.path().join("log"));
@@ -166,7 +166,7 @@ fn leaves_core(child: &mut Child) -> bool {
 }
 
 #[test]
-fn no_process_of_fog_leaves_its_memory_when_it_dies() {
+fn attack_16_no_process_of_fog_leaves_its_memory_when_it_dies() {
     let dir = tempfile::tempdir().unwrap();
     let marks = Marks::new();
     let home = dir.path().join("cores");

@@ -270,7 +270,7 @@ fn behind<'a>(wire: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {
 }
 
 #[test]
-fn a_mail_with_any_end_of_mail_inside_never_becomes_two() {
+fn attack_11_a_mail_with_any_end_of_mail_inside_never_becomes_two() {
     for end in ENDS {
         for tail in [&b""[..], b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\n"] {
             let mail = [b"Subject: x\r\n\r\nbody", end, tail].concat();

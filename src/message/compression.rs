@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_by_what_it_claims_and_by_what_it_holds() {
+    fn attack_12_a_bomb_is_refused_by_what_it_claims_and_by_what_it_holds() {
         let bomb = compress(&vec![0; 64 << 20]).unwrap();
         assert!(bomb.len() < 10_000);
         assert_eq!(decompress(&bomb, MAX), Err(Malformed));

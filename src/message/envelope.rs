@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_end_is_malformed_however_large() {
+    fn attack_12_a_length_beyond_the_end_is_malformed_however_large() {
         for length in [19u64, 1 << 32, u64::MAX] {
             let bad = [&[0xa3, 0x01, 0x67][..], b"a@x.org", &[0x02, 0x5b], &length.to_be_bytes(), MAIL_TEXT].concat();
             assert_eq!(Message::decode(&bad, usize::MAX), Err(Malformed), "{length}");

@@ -146,9 +146,9 @@ mod tests {
         }
     }
 
-    /// Attack 3. All 56,792 bits.
+    /// All 56,792 bits.
     #[test]
-    fn any_changed_bit_of_the_header_is_a_bad_mac() {
+    fn attack_3_any_changed_bit_of_the_header_is_a_bad_mac() {
         let (path, packet, _) = packet(3, &mut TestRng::new(1));
         let mut header = *packet.header();
         assert_eq!(refused(&header, &path), None);
@@ -161,9 +161,9 @@ mod tests {
         }
     }
 
-    /// Attack 2: whoever changes a body on its way sees no effect until the end, and there no trace of the payload.
+    /// Whoever changes a body on its way sees no effect until the end, and there no trace of the payload.
     #[test]
-    fn any_changed_bit_of_the_body_is_forwarded_and_refused_at_the_end() {
+    fn attack_2_any_changed_bit_of_the_body_is_forwarded_and_refused_at_the_end() {
         let (path, packet, payload) = packet(3, &mut TestRng::new(2));
         let tag_bits = 0..8 * BODY_TAG_LEN;
         let (every_997th, last_bit) = ((0..8 * BODY_LEN).step_by(997), 8 * BODY_LEN - 1);
@@ -225,9 +225,9 @@ mod tests {
         slots.map(|slot| slot.iter().filter(|byte| **byte == 0).count()).collect()
     }
 
-    /// Attack 1 (Kuhn, Beck and Strufe 2020): zeros behind the last slot tell an exit how long the path was.
+    /// Zeros behind the last slot tell an exit how long the path was (Kuhn, Beck and Strufe 2020).
     #[test]
-    fn the_last_hop_tells_a_path_of_two_hops_from_one_of_three_no_better_than_chance() {
+    fn attack_1_the_last_hop_tells_a_path_of_two_hops_from_one_of_three_no_better_than_chance() {
         const PACKETS: usize = 60;
         let mut rng = TestRng::new(6);
         let two: Vec<_> = (0..PACKETS).map(|_| zeros_seen_by_the_last_hop(2, &mut rng)).collect();
@@ -246,9 +246,9 @@ mod tests {
         }
     }
 
-    /// Attack 15: there is one answer to each header that doesn't open, and nothing about it says what was wrong.
+    /// There is one answer to each header that doesn't open, and nothing about it says what was wrong.
     #[test]
-    fn all_that_is_wrong_with_a_header_gives_the_same_answer() {
+    fn attack_15_all_that_is_wrong_with_a_header_gives_the_same_answer() {
         let mut rng = TestRng::new(7);
         let (path, packet, _) = packet(1, &mut rng);
         let (version, noise) = (1, rng.array());

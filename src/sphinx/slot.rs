@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_not_zero_where_zero_must_be_is_refused() {
+    fn attack_8_a_byte_that_is_not_zero_where_zero_must_be_is_refused() {
         let table = [
             (Command::Deliver { delay_ms: 7 }, 5..SLOT_LEN),
             (Command::Reply { surb: SurbId([7; 32]) }, 1..5),

@@ -152,10 +152,10 @@ mod tests {
         }
     }
 
-    /// Attack 7. The user knows the SURB and its payload. Were a hop key among that, it could follow the body through
+    /// The user knows the SURB and its payload. Were a hop key among that, it could follow the body through
     /// that hop; were `k_s` all that keeps the body, it would know it anywhere.
     #[test]
-    fn a_surbs_user_recognises_the_reply_at_no_later_hop() {
+    fn attack_7_a_surbs_user_recognises_the_reply_at_no_later_hop() {
         let mut rng = TestRng::new(2);
         let (path, surb, record) = surb(4, &mut rng);
         let (known, payload) = (surb.to_bytes(), rng.array());
