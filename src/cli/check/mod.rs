@@ -128,7 +128,12 @@ fn mta(config: &Config, document: Option<&Document>, dir: &Path) -> Vec<Finding>
     let fog = Fog { suffix: &config.entry.suffix, max_size: ours.into_iter().chain(network).min() };
     if has_postfix(dir) {
         return match postfix::Postfix::ask(dir, fog.suffix) {
-            Ok(found) => postfix::findings(&found, &fog),
+            Ok(found) => {
+                let (socket, passwd, group) = (config.node.submit_socket(), text("/etc/passwd"), text("/etc/group"));
+                let mut told = postfix::findings(&found, &fog);
+                told.extend(postfix::pipe_user(&found, &socket, &passwd, &group));
+                told
+            }
             Err(error) => vec![silent("postfix", &error)],
         };
     }

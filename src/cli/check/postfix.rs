@@ -6,6 +6,7 @@
 use super::super::main_cf::{COPIES, OPEN, RESTRICTIONS, asks_the_dns, has_suffix};
 use super::super::master_cf::{self, Service};
 use super::finding::Finding;
+use super::whom::{Denied, Want, Whom};
 use super::{Fog, run_program, tables};
 use std::collections::BTreeMap;
 use std::io;
@@ -69,6 +70,12 @@ impl Postfix {
     pub(super) fn value(&self, name: &str) -> &str {
         self.main.get(name).map_or("", String::as_str)
     }
+
+    /// What is set of the service fog; none if there is no such service, or no such setting.
+    fn pipe_setting(&self, name: &str) -> Option<&str> {
+        let words = self.master.get("fog/unix")?.iter().skip(5);
+        words.into_iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+    }
 }
 
 /// What there is to say of it.
@@ -111,8 +118,7 @@ fn pipe(postfix: &Postfix) -> Vec<Finding> {
     };
     let mut found = Vec::new();
     let words: Vec<&str> = service.iter().skip(5).map(String::as_str).collect();
-    let setting = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-    let flags = setting("flags").unwrap_or_default();
+    let flags = postfix.pipe_setting("flags").unwrap_or_default();
     if words.first() != Some(&"pipe") || !words.windows(2).any(|pair| pair == ["send", "--mta"]) {
         found.push(wrong("the service fog does not run `fog send --mta`", "fog setup postfix --apply"));
     } else if !['D', 'O', 'R'].iter().all(|flag| flags.contains(*flag)) {
@@ -124,7 +130,7 @@ fn pipe(postfix: &Postfix) -> Vec<Finding> {
         let says = "the service fog shows addresses in its arguments, which everybody on the machine can read";
         found.push(wrong(says, "take ${recipient} and ${sender} out: fog setup postfix --apply"));
     }
-    if setting("user").is_none_or(|user| user.split(':').next() == Some("root")) {
+    if postfix.pipe_setting("user").is_none_or(|user| user.split(':').next() == Some("root")) {
         found.push(wrong("the service fog runs as root", "user=fog-mta: fog setup postfix --apply"));
     }
     if postfix.value("fog_destination_recipient_limit") != "1" {
@@ -137,6 +143,22 @@ fn pipe(postfix: &Postfix) -> Vec<Finding> {
         found.push(Finding::good("postfix", "the service fog hands mail over one recipient at a time"));
     }
     found
+}
+
+/// Whether whom the service fog runs as may hand mail in at `socket`; nothing to say while that is not there.
+pub(super) fn pipe_user(postfix: &Postfix, socket: &Path, passwd: &str, group: &str) -> Option<Finding> {
+    let user = postfix.pipe_setting("user")?;
+    let hint = "user=fog-mta:fog-submit: fog setup postfix --apply";
+    let Some(whom) = Whom::of_pipe(user, passwd, group) else {
+        return Some(wrong(format!("the service fog runs as {user}, and there is no such user or group"), hint));
+    };
+    match whom.may(Want::Write, socket) {
+        Err(Denied::Mode(path)) => {
+            let says = format!("the service fog runs as {user}, who may not hand mail in: mail waits in the queue");
+            Some(wrong(says, format!("{} keeps them out; {hint}", path.display())))
+        }
+        Ok(()) | Err(Denied::Io(_)) => None,
+    }
 }
 
 fn open_relay(postfix: &Postfix, fog: &Fog<'_>) -> Vec<Finding> {
@@ -419,5 +441,28 @@ mod tests {
             state == State::Careful && said.starts_with("main.cf has receive_override_options=no_milters"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_pipe_that_may_not_hand_mail_in_is_told() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("submit.sock");
+        std::fs::write(&socket, "").unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o660)).unwrap();
+        let gid = std::fs::metadata(&socket).unwrap().gid();
+        let (passwd, group) = ("fog-mta:x:64001:64002::/:/bin/sh\n", format!("fog-submit:x:{gid}:fog-mta\n"));
+        let told = |user: &str| {
+            let master = MASTER.replace("user=fog-mta", &format!("user={user}"));
+            pipe_user(&Postfix::parse("", &master), &socket, passwd, &group).map(|finding| finding.says)
+        };
+        assert_eq!(told("fog-mta:fog-submit"), None);
+        let may_not = "the service fog runs as fog-mta, who may not hand mail in: mail waits in the queue";
+        assert_eq!(told("fog-mta").as_deref(), Some(may_not), "pipe(8) gives nobody their other groups");
+        let nobody = "the service fog runs as fog-mta:fogs, and there is no such user or group";
+        assert_eq!(told("fog-mta:fogs").as_deref(), Some(nobody));
+        std::fs::remove_file(&socket).unwrap();
+        assert_eq!(told("fog-mta"), None, "the node isn't running: that is said elsewhere");
     }
 }

@@ -43,6 +43,16 @@ impl Whom {
         Some(Self { name: name.to_owned(), uid, gids: std::iter::once(gid).chain(others).collect() })
     }
 
+    /// Whom Postfix's pipe(8) runs a program as: `user` is a user, or a user and a group behind a colon. They are in the one
+    /// group alone, their own or that which is named, whatever others the system has them in.
+    pub(super) fn of_pipe(user: &str, passwd: &str, group: &str) -> Option<Self> {
+        let (name, named) = user.split_once(':').map_or((user, None), |(name, named)| (name, Some(named)));
+        let found = Self::find(name, passwd, "")?;
+        let Some(named) = named else { return Some(found) };
+        let line = group.lines().find(|line| line.split(':').next() == Some(named))?;
+        Some(Self { gids: vec![line.split(':').nth(2)?.parse().ok()?], ..found })
+    }
+
     /// Whoever runs this.
     pub(super) fn runs(uid: u32, gid: u32) -> Self {
         Self { name: format!("uid {uid}"), uid, gids: vec![gid] }
@@ -100,6 +110,15 @@ mod tests {
         let fog = Whom::find("fog", PASSWD, GROUP).unwrap();
         assert_eq!((fog.uid, fog.gids), (900, vec![901, 4]));
         assert_eq!(Whom::find("fo", PASSWD, GROUP), None);
+    }
+
+    #[test]
+    fn a_pipe_runs_with_one_group_alone() {
+        let gids = |user| Whom::of_pipe(user, PASSWD, GROUP).map(|whom| whom.gids);
+        assert_eq!(gids("fog"), Some(vec![901]));
+        assert_eq!(gids("fog:mail"), Some(vec![8]));
+        assert_eq!(gids("nobody"), None);
+        assert_eq!(gids("fog:nogroup"), None);
     }
 
     #[test]
