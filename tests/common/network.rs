@@ -1,5 +1,6 @@
 //! A network of real `fog node` processes on loopback, set up with the verbs that an operator uses.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -17,20 +18,35 @@ const PARAMETERS: &[&str] =
 /// How long a process may take to open its sockets, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running network: `n1` is the directory's authority, the last node the exit. Its processes end when it is dropped.
+/// What a network is to be made of.
+pub(crate) struct Plan<'a> {
+    /// Whom its processes run as, who must be able to enter its directory.
+    pub(crate) user: u32,
+    /// Where each node listens, and where the others find it.
+    pub(crate) addresses: Vec<(String, String)>,
+    /// Which nodes are exits, and how each hands its mail out, in the words of fog.toml(5).
+    pub(crate) exits: Vec<(usize, String)>,
+    /// Parameters in place of those of other tests.
+    pub(crate) parameters: &'a [&'a str],
+    /// What the daemons are given as `--set`.
+    pub(crate) sets: &'a [&'a str],
+}
+
+/// A running network: `n1` is the directory's authority. Its processes end when it is dropped.
 pub(crate) struct Network {
     dir: PathBuf,
     fog: PathBuf,
     user: u32,
     nodes: Vec<Option<Child>>,
-    exit: Option<Child>,
-    /// What the daemons are given as `--set`.
+    /// By the number of the node that they are beside.
+    exits: BTreeMap<usize, Option<Child>>,
     sets: Vec<String>,
 }
 
 impl Network {
-    /// Sets up `count` nodes below `dir` and starts them, all as `user`, who must be able to enter `dir`. The exit hands
-    /// its mail to `deliver`, in the words of fog.toml(5).
+    /// Sets up `count` nodes below `dir` and starts them, all as `user`, who must be able to enter `dir`. The last one is
+    /// the exit, and hands its mail to `deliver`, in the words of fog.toml(5).
+    #[allow(dead_code, reason = "not every test has an ordinary network")]
     pub(crate) fn start(dir: &Path, user: u32, count: usize, deliver: &str) -> Self {
         Self::start_with(dir, user, count, deliver, &["log.target=stderr"])
     }
@@ -38,14 +54,35 @@ impl Network {
     /// The same, with these settings for all daemons.
     #[allow(dead_code, reason = "not every test has other settings")]
     pub(crate) fn start_with(dir: &Path, user: u32, count: usize, deliver: &str, sets: &[&str]) -> Self {
+        let addresses = free_ports(count).into_iter().map(|port| format!("127.0.0.1:{port}"));
+        let plan = Plan {
+            user,
+            addresses: addresses.map(|address| (address.clone(), address)).collect(),
+            exits: vec![(count - 1, deliver.to_owned())],
+            parameters: &[],
+            sets,
+        };
+        Self::start_as(dir, &plan)
+    }
+
+    /// Sets up what is planned below `dir`, and starts it.
+    pub(crate) fn start_as(dir: &Path, plan: &Plan<'_>) -> Self {
         // Of our own, because the user may not be able to enter the build directory.
         let fog = dir.join("fog");
         // By another process: while we held it open for writing, nobody could run it, and whoever another test starts
         // at that moment holds it open as well.
         output(Command::new("cp").arg(env!("CARGO_BIN_EXE_fog")).arg(&fog));
-        let mut network = Self { dir: dir.to_owned(), fog, user, nodes: Vec::new(), exit: None, sets: Vec::new() };
-        network.sets = sets.iter().map(|set| format!("--set={set}")).collect();
-        network.found(count, deliver);
+        let sets = plan.sets.iter().map(|set| format!("--set={set}")).collect();
+        let mut network = Self {
+            dir: dir.to_owned(),
+            fog,
+            user: plan.user,
+            nodes: Vec::new(),
+            exits: plan.exits.iter().map(|(index, _)| (*index, None)).collect(),
+            sets,
+        };
+        network.found(plan);
+        let count = plan.addresses.len();
         network.nodes.resize_with(count, || None);
         for index in 0..count {
             network.nodes[index] = Some(network.spawn(index, "node"));
@@ -53,7 +90,9 @@ impl Network {
         for index in 0..count {
             network.wait_for_node(index);
         }
-        network.start_exit();
+        for (index, _) in &plan.exits {
+            network.start_exit_of(*index);
+        }
         network
     }
 
@@ -70,6 +109,19 @@ impl Network {
     /// Starts node `index`; it takes mail when this returns.
     pub(crate) fn start_node(&mut self, index: usize) {
         self.nodes[index] = Some(self.spawn(index, "node"));
+        self.wait_for_node(index);
+    }
+
+    /// Starts node `index` with a clock that is so many seconds off; it takes mail when this returns.
+    #[allow(dead_code, reason = "the breaking test uses it")]
+    pub(crate) fn start_node_off(&mut self, index: usize, seconds: i64) {
+        let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+        let library = library.replace("x86_64", std::env::consts::ARCH);
+        assert!(Path::new(&library).exists(), "{library} is missing: it is in Debian's package libfaketime");
+        let mut command = self.at(index, &["node"]);
+        command.args(&self.sets).env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME", format!("{seconds:+}s"));
+        self.nodes[index] = Some(with_log(&mut command, &self.log(index, "node")));
         self.wait_for_node(index);
     }
 
@@ -107,12 +159,19 @@ impl Network {
     /// All processes that run, to be ended by somebody else.
     #[allow(dead_code, reason = "the test of core files uses it")]
     pub(crate) fn take_processes(&mut self) -> Vec<Child> {
-        self.nodes.iter_mut().chain([&mut self.exit]).filter_map(Option::take).collect()
+        self.nodes.iter_mut().chain(self.exits.values_mut()).filter_map(Option::take).collect()
     }
 
     /// Starts the exit process beside the last node.
+    #[allow(dead_code, reason = "not every test has an ordinary network")]
     pub(crate) fn start_exit(&mut self) {
-        self.exit = Some(self.spawn(self.nodes.len() - 1, "exit"));
+        self.start_exit_of(self.nodes.len() - 1);
+    }
+
+    /// Starts the exit process beside node `index`.
+    pub(crate) fn start_exit_of(&mut self, index: usize) {
+        let exit = self.spawn(index, "exit");
+        self.exits.insert(index, Some(exit));
     }
 
     /// Kills node `index` as a power cut would.
@@ -122,16 +181,23 @@ impl Network {
         child.wait().unwrap();
     }
 
-    /// Kills the exit process as a power cut would.
+    /// Kills the exit process beside the last node as a power cut would.
+    #[allow(dead_code, reason = "not every test has an ordinary network")]
     pub(crate) fn kill_exit(&mut self) {
-        let mut child = self.exit.take().unwrap();
+        self.kill_exit_of(self.nodes.len() - 1);
+    }
+
+    /// Kills the exit process beside node `index` as a power cut would.
+    pub(crate) fn kill_exit_of(&mut self, index: usize) {
+        let mut child = self.exits.get_mut(&index).and_then(Option::take).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// What the exit process has logged since it was last started.
+    /// What the exit process beside the last node has logged since it was last started.
+    #[allow(dead_code, reason = "not every test has an ordinary network")]
     pub(crate) fn exit_log(&self) -> String {
-        fs::read_to_string(self.home(self.nodes.len() - 1).join("exit.log")).unwrap_or_default()
+        fs::read_to_string(self.log(self.nodes.len() - 1, "exit")).unwrap_or_default()
     }
 
     fn home(&self, index: usize) -> PathBuf {
@@ -139,28 +205,23 @@ impl Network {
     }
 
     /// The first node founds the network, the others join it; the first signs them all in, and everybody keeps that.
-    fn found(&self, count: usize, deliver: &str) {
-        let ports = free_ports(count);
-        let address = |index: usize| format!("127.0.0.1:{}", ports[index]);
-        let mut init = self.init(0, &address(0));
-        init.args(["--roles", "mix", "--new-network"]);
-        for parameter in PARAMETERS {
+    fn found(&self, plan: &Plan<'_>) {
+        let count = plan.addresses.len();
+        let deliver = |index: usize| plan.exits.iter().find(|(exit, _)| *exit == index).map(|(_, deliver)| deliver);
+        let mut init = self.init(0, &plan.addresses[0], deliver(0));
+        init.arg("--new-network");
+        let parameters = if plan.parameters.is_empty() { PARAMETERS } else { plan.parameters };
+        for parameter in parameters {
             init.args(["--set", &format!("network.{parameter}")]);
         }
         let founded: serde_json::Value = serde_json::from_slice(&output(&mut init)).unwrap();
         let text = |key: &str| founded[key].as_str().unwrap();
         let mut add = self.at(0, &["directory", "add"]);
         for index in 1..count {
-            let mut init = self.init(index, &address(index));
+            let mut init = self.init(index, &plan.addresses[index], deliver(index));
             init.args(["--join", text("draft"), "--trust", text("authority")]);
-            if index + 1 == count {
-                init.args(["--roles", "mix,exit", "--deliver", deliver]);
-                init.args(["--from", "Anonymous <anonymous@exit.invalid>"]);
-            } else {
-                init.args(["--roles", "mix"]);
-            }
             output(&mut init);
-            if index + 1 == count {
+            if deliver(index).is_some() {
                 self.set_manners(index);
             }
             let descriptor = self.dir.join(format!("n{}.descriptor", index + 1));
@@ -189,14 +250,21 @@ impl Network {
         }
     }
 
-    fn init(&self, index: usize, address: &str) -> Command {
+    fn init(&self, index: usize, (listen, onion): &(String, String), deliver: Option<&String>) -> Command {
         let home = self.home(index);
         fs::create_dir(&home).unwrap();
         if let Some(user) = self.other_user() {
             std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
         }
         let mut init = self.command(&["init", "--json", "--name", &format!("n{}", index + 1)]);
-        init.args(["--onion", address, "--listen", address, "--dir"]).arg(home);
+        init.args(["--onion", onion, "--listen", listen, "--dir"]).arg(home);
+        match deliver {
+            None => init.args(["--roles", "mix"]),
+            Some(deliver) => {
+                let from = "Anonymous <anonymous@exit.invalid>";
+                init.args(["--roles", "mix,exit", "--deliver", deliver, "--from", from])
+            }
+        };
         init
     }
 
@@ -244,7 +312,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for child in self.nodes.iter_mut().flatten().chain(&mut self.exit) {
+        for child in self.nodes.iter_mut().chain(self.exits.values_mut()).flatten() {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -25,6 +26,7 @@ type Mails = Arc<Mutex<Vec<Taken>>>;
 pub(crate) struct Sink {
     address: SocketAddr,
     mails: Mails,
+    resting: Arc<AtomicBool>,
 }
 
 impl Sink {
@@ -36,15 +38,21 @@ impl Sink {
     pub(crate) fn refusing(recipient: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, mails) = (listener.local_addr().unwrap(), Mails::default());
-        let noted = Arc::clone(&mails);
+        let resting = Arc::new(AtomicBool::new(false));
+        let (noted, rests) = (Arc::clone(&mails), Arc::clone(&resting));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let noted = Arc::clone(&noted);
+                let (noted, rests) = (Arc::clone(&noted), Arc::clone(&rests));
                 // A client that goes in the middle is what is tested.
-                thread::spawn(move || stream.and_then(|stream| talk(stream, &noted, recipient)));
+                thread::spawn(move || stream.and_then(|stream| talk(stream, &noted, recipient, &rests)));
             }
         });
-        Self { address, mails }
+        Self { address, mails, resting }
+    }
+
+    /// Whether it turns everybody away for a while, in the middle of what they say too.
+    pub(crate) fn rest(&self, is_resting: bool) {
+        self.resting.store(is_resting, Ordering::Relaxed);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -66,7 +74,7 @@ impl Sink {
     }
 }
 
-fn talk(mut stream: TcpStream, mails: &Mails, refused: &str) -> std::io::Result<()> {
+fn talk(mut stream: TcpStream, mails: &Mails, refused: &str, resting: &AtomicBool) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?);
     let mut to = String::new();
     stream.write_all(b"220 sink ESMTP\r\n")?;
@@ -74,6 +82,9 @@ fn talk(mut stream: TcpStream, mails: &Mails, refused: &str) -> std::io::Result<
         let mut line = String::new();
         if lines.read_line(&mut line)? == 0 {
             return Ok(());
+        }
+        if resting.load(Ordering::Relaxed) {
+            return stream.write_all(b"421 4.3.2 not now\r\n");
         }
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         if verb == "RCPT" {
