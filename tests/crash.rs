@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
-const SHELVES: [Shelf; 5] = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox];
+const SHELVES: [Shelf; 6] = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox, Shelf::Notes];
 const KINDS: [Marks; 3] = [Marks::Replay, Marks::Submitted, Marks::Delivered];
 const EPOCHS: u64 = 3;
 const SEAL_LEN: usize = 40;
@@ -320,4 +320,97 @@ fn a_power_cut_while_the_store_is_made_leaves_one_that_can_be_made() {
         }
     }
     assert!((10..80).contains(&made_in_time), "of 90 cuts, {made_in_time} came too late: adjust their number");
+}
+
+/// The end of an epoch, as the engine goes about it: a few rows of it sealed anew in each transaction, then the keys
+/// destroyed, then the tags dropped. Gives whether the keys are gone.
+fn end_epoch(store: &mut Store, epoch: Epoch, rng: &mut StdRng) -> Result<bool, StoreError> {
+    while store.is_sealed_under(epoch) {
+        assert!(!store.destroy_keys(epoch)?, "a key is destroyed that a row needs");
+        let mut txn = store.begin()?;
+        assert!(txn.seal_anew(epoch, epoch.plus(1), 3, rng)? > 0);
+        txn.commit()?;
+    }
+    let gone = store.destroy_keys(epoch)?;
+    let mut txn = store.begin()?;
+    txn.drop_marks(Marks::Replay, epoch);
+    txn.commit()?;
+    Ok(gone)
+}
+
+fn has(disk: &MemoryDisk, needle: &[u8]) -> bool {
+    disk.files().iter().any(|file| file.windows(needle.len()).any(|window| window == needle))
+}
+
+#[test]
+fn a_power_cut_at_any_write_of_an_epochs_end_loses_no_row_and_revives_no_key() {
+    const DYING: Epoch = Epoch(0);
+    let (mut before, mut after) = (0, 0);
+    for writes in 0.. {
+        let mut rng = StdRng::seed_from_u64(9);
+        let disk = MemoryDisk::new();
+        let mut store = Store::on(&disk).unwrap();
+        store.ensure_keys(DYING, DYING.plus(1), &mut rng).unwrap();
+        let seed = store.mix_seed(DYING).unwrap().expose().to_vec();
+        let mut model = Model::default();
+        let mut txn = store.begin().unwrap();
+        for size in 0..7 {
+            let step = Step::Put { shelf: size % 6, epoch: u64::from(size == 3), size };
+            model.step(&mut txn, &step, &mut rng).unwrap();
+        }
+        model.step(&mut txn, &Step::Mark { kind: 0, epoch: DYING.0, mark: 7 }, &mut rng).unwrap();
+        txn.commit().unwrap();
+
+        disk.fail_after(writes);
+        let ended = end_epoch(&mut store, DYING, &mut rng);
+        drop(store);
+        for torn in 0..3 {
+            let disk = disk.after_power_cut(&mut StdRng::seed_from_u64(torn));
+            let mut store = Store::on(&disk).unwrap_or_else(|error| panic!("after {writes} writes: {error}"));
+            let is_there = store.mix_seed(DYING).is_some();
+            let found = Model::of(&mut store).unwrap_or_else(|error| panic!("after {writes} writes: {error}"));
+            let without_epoch = |model: &Model| -> Vec<_> {
+                let rows = model.rows.iter().map(|(at, item)| (*at, item.meta.clone(), item.sealed.clone()));
+                rows.collect()
+            };
+            assert_eq!(without_epoch(&found), without_epoch(&model), "after {writes} writes");
+            assert_eq!(has(&disk, &seed), is_there, "after {writes} writes");
+            let tags = found.marks.get(&(Marks::Replay, DYING)).map_or(0, BTreeSet::len);
+            assert!(tags == 1 || !is_there, "after {writes} writes: the key outlives its tags");
+            if ended.is_ok() {
+                assert!(!is_there && tags == 0);
+            }
+            let counted = if is_there { &mut before } else { &mut after };
+            *counted += 1;
+        }
+        if ended.is_ok() {
+            break;
+        }
+    }
+    assert!(before > 20 && after > 5, "{before} cuts before the keys went, {after} after it: not every write");
+}
+
+#[test]
+fn rows_of_a_dead_epoch_open_with_no_key_that_is_left() {
+    let mut rng = StdRng::seed_from_u64(3);
+    let disk = MemoryDisk::new();
+    let mut store = Store::on(&disk).unwrap();
+    store.ensure_keys(Epoch(0), Epoch(1), &mut rng).unwrap();
+    let mut txn = store.begin().unwrap();
+    let kept = txn.put(Shelf::Spool, Epoch(0), b"meta", b"kept", b"", &mut rng).unwrap();
+    let gone = txn.put(Shelf::Spool, Epoch(0), b"meta", b"gone", b"", &mut rng).unwrap();
+    txn.commit().unwrap();
+    let [db, slab, keys] = disk.files();
+    let mut txn = store.begin().unwrap();
+    txn.delete(Shelf::Spool, gone).unwrap();
+    txn.commit().unwrap();
+    assert!(end_epoch(&mut store, Epoch(0), &mut rng).unwrap());
+    assert_eq!(&*store.read(Shelf::Spool, kept).unwrap().sealed, b"kept");
+    assert!(!store.is_sealed_under(Epoch(0)) && store.is_sealed_under(Epoch(1)));
+
+    // Whoever has copied all of it once, and takes the disk now: the copy opens with the keys of its time alone.
+    let [_, _, keys_now] = disk.files();
+    assert!(Store::on(&MemoryDisk::with_files([db.clone(), slab.clone(), keys])).is_ok());
+    let copy = Store::on(&MemoryDisk::with_files([db, slab, keys_now]));
+    assert!(matches!(copy.err(), Some(StoreError::NoKey(Epoch(0)))));
 }

@@ -75,6 +75,22 @@ impl MemoryDisk {
         Self { db: file(), slab: file(), keys: file() }
     }
 
+    /// What who takes this disk away finds on it: the bytes of each file, also those that no sync has reached.
+    #[must_use]
+    pub fn files(&self) -> [Vec<u8>; 3] {
+        [&self.db, &self.slab, &self.keys].map(|file| locked(&file.image).bytes.clone())
+    }
+
+    /// A disk with these files on it, in the order in which `files` gives them: what an older copy can be put together of.
+    #[must_use]
+    pub fn with_files(files: [Vec<u8>; 3]) -> Self {
+        let disk = Self::new();
+        for (file, bytes) in [&disk.db, &disk.slab, &disk.keys].into_iter().zip(files) {
+            *locked(&file.image) = Image { bytes: bytes.clone(), synced: bytes, ..Image::default() };
+        }
+        disk
+    }
+
     /// Lets `n` more writes and syncs succeed and fails all that follow.
     pub fn fail_after(&self, n: u64) {
         locked(&self.db.faults).left = Some(n);

@@ -34,6 +34,8 @@ pub(super) struct KeyFile {
 struct EpochKeys {
     mix_seed: Secret<32>,
     spool: Secret<32>,
+    /// Where its record is.
+    at: u64,
 }
 
 impl KeyFile {
@@ -72,6 +74,31 @@ impl KeyFile {
         self.keys.get(&epoch).map(|keys| keys.spool.expose()).ok_or(StoreError::NoKey(epoch))
     }
 
+    pub(super) fn epochs(&self) -> impl Iterator<Item = Epoch> {
+        self.keys.keys().copied()
+    }
+
+    /// Overwrites the record of `epoch`, if there is one: the keys are nowhere any more when this returns.
+    pub(super) fn destroy(&mut self, epoch: Epoch) -> io::Result<()> {
+        let Some(at) = self.keys.get(&epoch).map(|keys| keys.at) else { return Ok(()) };
+        self.file.write(at, &[0; RECORD_LEN])?;
+        self.file.sync()?;
+        self.keys.remove(&epoch);
+        self.free.insert(at);
+        Ok(())
+    }
+
+    /// Draws other mix seeds for those of `epochs` that have one, in the place of the old ones. The spool keys stay: rows
+    /// that are due then lie under them.
+    pub(super) fn draw_anew<R: CryptoRng>(&mut self, epochs: &[Epoch], rng: &mut R) -> io::Result<()> {
+        for epoch in epochs {
+            let Some(keys) = self.keys.get_mut(epoch) else { continue };
+            keys.mix_seed = Secret::filled(|bytes| rng.fill_bytes(bytes));
+            self.file.write(keys.at, &encode(*epoch, keys))?;
+        }
+        self.file.sync()
+    }
+
     /// Draws the keys that are missing among `epochs` and makes them durable.
     pub(super) fn ensure<R: CryptoRng>(&mut self, epochs: RangeInclusive<Epoch>, rng: &mut R) -> io::Result<()> {
         let (from, to) = epochs.into_inner();
@@ -84,9 +111,9 @@ impl KeyFile {
             let keys = EpochKeys {
                 mix_seed: Secret::filled(|bytes| rng.fill_bytes(bytes)),
                 spool: Secret::filled(|bytes| rng.fill_bytes(bytes)),
+                at: self.free_record()?,
             };
-            let at = self.free_record()?;
-            self.file.write(at, &encode(epoch, &keys))?;
+            self.file.write(keys.at, &encode(epoch, &keys))?;
             made.insert(epoch, keys);
         }
         self.file.sync()?;
@@ -111,7 +138,7 @@ impl KeyFile {
             }
             return Ok(());
         }
-        let (epoch, keys) = decode(record).map_err(|_| damaged(&format!("the record at byte {at} is torn")))?;
+        let (epoch, keys) = decode(record, at).map_err(|_| damaged(&format!("the record at byte {at} is torn")))?;
         match self.keys.insert(epoch, keys) {
             None => Ok(()),
             Some(_) => Err(damaged(&format!("it has two records for epoch {epoch}"))),
@@ -144,14 +171,15 @@ fn encode(epoch: Epoch, keys: &EpochKeys) -> Zeroizing<Vec<u8>> {
     record
 }
 
-fn decode(record: &[u8]) -> Result<(Epoch, EpochKeys), Malformed> {
+fn decode(record: &[u8], at: u64) -> Result<(Epoch, EpochKeys), Malformed> {
     let mut reader = Reader::new(record);
     let mut body = Reader::new(reader.bytes(BODY_LEN)?);
     if Sha256::digest(body.rest()).as_slice() != reader.rest() {
         return Err(Malformed);
     }
     let epoch = Epoch(body.u64()?);
-    let keys = EpochKeys { mix_seed: Secret::take(&mut body.array()?), spool: Secret::take(&mut body.array()?) };
+    let (mut mix_seed, mut spool) = (body.array()?, body.array()?);
+    let keys = EpochKeys { mix_seed: Secret::take(&mut mix_seed), spool: Secret::take(&mut spool), at };
     Ok((epoch, keys))
 }
 

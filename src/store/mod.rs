@@ -25,11 +25,11 @@ use keys::KeyFile;
 use marks::MarkIndex;
 use rand_core::CryptoRng;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, TableHandle};
 use schema::{Record, damaged};
 use seal::SEAL_LEN;
 use slab::Slab;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -56,6 +56,8 @@ pub enum Shelf {
     Parts,
     /// Mail for the local MTA.
     Outbox,
+    /// What the engine has to know of itself after a restart.
+    Notes,
 }
 
 /// Sets of 16-byte marks, one set an epoch.
@@ -161,6 +163,8 @@ pub struct Store {
     keys: KeyFile,
     next_row: u64,
     marks: MarkIndex,
+    /// What is sealed under which spool key.
+    sealed: BTreeSet<(Epoch, Shelf, RowId)>,
     stopped: bool,
 }
 
@@ -226,6 +230,53 @@ impl Store {
         made
     }
 
+    /// The epochs of which there are keys.
+    pub fn key_epochs(&self) -> impl Iterator<Item = Epoch> {
+        self.keys.epochs()
+    }
+
+    /// Whether a row is sealed under the spool key of `epoch`.
+    #[must_use]
+    pub fn is_sealed_under(&self, epoch: Epoch) -> bool {
+        self.sealed_under(epoch).next().is_some()
+    }
+
+    fn sealed_under(&self, epoch: Epoch) -> impl Iterator<Item = (Shelf, RowId)> {
+        let of_epoch = self.sealed.range((epoch, Shelf::Pool, RowId(0))..).take_while(move |(of, ..)| *of == epoch);
+        of_epoch.map(|(_, shelf, id)| (*shelf, *id))
+    }
+
+    /// Destroys mix and spool key of `epoch`: nothing that was made for the one or sealed under the other can be opened
+    /// any more, wherever copies of it lie. False, and nothing is changed, if a row is sealed under it still.
+    ///
+    /// # Errors
+    /// `Stopped`, `Io`; the store is stopped then.
+    pub fn destroy_keys(&mut self, epoch: Epoch) -> Result<bool, StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        if self.is_sealed_under(epoch) {
+            return Ok(false);
+        }
+        let destroyed = self.keys.destroy(epoch).map_err(io_error(keys::FILE));
+        self.stopped = destroyed.is_err();
+        destroyed.map(|()| true)
+    }
+
+    /// Draws other mix keys for those of `epochs` that have one, and destroys the old ones; what was made for these can't
+    /// be opened any more.
+    ///
+    /// # Errors
+    /// `Stopped`, `Io`; the store is stopped then.
+    pub fn draw_mix_keys_anew<R: CryptoRng>(&mut self, epochs: &[Epoch], rng: &mut R) -> Result<(), StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        let drawn = self.keys.draw_anew(epochs, rng).map_err(io_error(keys::FILE));
+        self.stopped = drawn.is_err();
+        drawn
+    }
+
     /// The seed of this node's mix key of `epoch`; none if `ensure_keys` wasn't asked for it.
     #[must_use]
     pub fn mix_seed(&self, epoch: Epoch) -> Option<&Secret<32>> {
@@ -283,13 +334,13 @@ impl Store {
         let fresh = is_fresh(&db)?;
         let keys = KeyFile::open(keys, fresh)?;
         let mut slab = Slab::open(slab)?;
-        if fresh {
-            lay_out(&db)?;
-        }
+        lay_out(&db, fresh)?;
         let txn = db.begin_read().map_err(database)?;
         let next_row = meta(&txn, schema::META_NEXT_ROW)?;
+        let mut sealed = BTreeSet::new();
         for shelf in schema::SHELVES {
-            scan(&txn, &keys, shelf, |id, _, record| {
+            scan(&txn, &keys, shelf, |id, epoch, record| {
+                sealed.insert((epoch, shelf, id));
                 if id.0 >= next_row {
                     return Err(damaged((shelf, id), "its number has not been given yet"));
                 }
@@ -300,7 +351,7 @@ impl Store {
             })?;
         }
         let marks = MarkIndex::open(&txn, &db_file)?;
-        Ok(Self { db, db_file, slab, keys, next_row, marks, stopped: false })
+        Ok(Self { db, db_file, slab, keys, next_row, marks, sealed, stopped: false })
     }
 
     fn view(&self) -> Result<View, StoreError> {
@@ -371,15 +422,22 @@ fn is_fresh(db: &Database) -> Result<bool, StoreError> {
     }
 }
 
-fn lay_out(db: &Database) -> Result<(), StoreError> {
+/// Makes the tables that are missing: all of them in a fresh store, those of new shelves in an older fog's.
+fn lay_out(db: &Database, fresh: bool) -> Result<(), StoreError> {
+    let txn = db.begin_read().map_err(database)?;
+    let there: BTreeSet<_> = txn.list_tables().map_err(database)?.map(|table| table.name().to_owned()).collect();
+    let mut missing = schema::SHELVES.into_iter().filter(|shelf| !there.contains(shelf.table().name())).peekable();
+    if missing.peek().is_none() {
+        return Ok(());
+    }
     let txn = db.begin_write().map_err(database)?;
-    {
+    if fresh {
         let mut table = txn.open_table(schema::META).map_err(database)?;
         table.insert(schema::META_FORMAT, schema::FORMAT).map_err(database)?;
         table.insert(schema::META_NEXT_ROW, 0).map_err(database)?;
-        for shelf in schema::SHELVES {
-            txn.open_table(shelf.table()).map_err(database)?;
-        }
+    }
+    for shelf in missing {
+        txn.open_table(shelf.table()).map_err(database)?;
     }
     txn.commit().map_err(database)
 }

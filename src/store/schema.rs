@@ -1,7 +1,8 @@
 //! What is where in the redb file, and what always holds after a commit.
 //!
 //! - `meta`: `format` is `FORMAT`; `next_row` is greater than every row id ever given. Written in the very first
-//!   transaction together with all empty row tables: a database without it is no store yet.
+//!   transaction together with all empty row tables: a database without it is no store yet. A shelf that came with a later
+//!   fog gets its table when the store is opened.
 //! - `rows/SHELF`: row id → epoch u64 ‖ seal ‖ sealed record. The record says shelf and id itself, so a row copied to
 //!   another place doesn't open. Every slot it names is within the slab, synced, and named by no other row of any
 //!   shelf. The key of its epoch is in `epoch.keys`.
@@ -36,7 +37,8 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 5] = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox];
+pub(super) const SHELVES: [Shelf; 6] =
+    [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox, Shelf::Notes];
 
 impl Shelf {
     pub(super) const fn table(self) -> RowTable {
@@ -46,6 +48,7 @@ impl Shelf {
             Self::Fragments => "rows/fragments",
             Self::Parts => "rows/parts",
             Self::Outbox => "rows/outbox",
+            Self::Notes => "rows/notes",
         })
     }
 
@@ -57,6 +60,7 @@ impl Shelf {
             Self::Fragments => 3,
             Self::Parts => 4,
             Self::Outbox => 5,
+            Self::Notes => 6,
         }
     }
 }
@@ -110,6 +114,11 @@ pub(super) struct Record {
     pub(super) sealed_len: usize,
     pub(super) raw_len: usize,
     pub(super) meta: Zeroizing<Vec<u8>>,
+}
+
+/// The epoch of the key that a row in redb is sealed with.
+pub(super) fn epoch_of(value: &[u8]) -> Result<Epoch, Malformed> {
+    Reader::new(value).u64().map(Epoch)
 }
 
 impl Record {
@@ -210,6 +219,18 @@ mod tests {
         drop(store);
         let error = refusal(dir.path());
         assert!(error.starts_with("the store is damaged: Outbox row 5: it names a slot"), "{error}");
+    }
+
+    #[test]
+    fn a_store_of_a_fog_that_knew_fewer_shelves_gets_theirs() {
+        let dir = private_dir();
+        let (store, id) = store_with_a_packet(dir.path());
+        let txn = store.db.begin_write().unwrap();
+        assert!(txn.delete_table(Shelf::Notes.table()).unwrap());
+        txn.commit().unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert!(store.rows(Shelf::Notes).unwrap().is_empty() && store.read(Shelf::Pool, id).is_ok());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Txn<'a> {
     /// Rows as they will be; none: deleted.
     rows: BTreeMap<(Shelf, RowId), Option<Vec<u8>>>,
     marks: MarkChanges,
+    /// Under which keys rows lay that are changed or deleted.
+    left: Vec<(Epoch, Shelf, RowId)>,
     /// Slots taken for new rows: free again if there is no commit.
     taken: Vec<u32>,
     /// Slots of deleted rows: free once there is a commit, since until then a power cut brings the row back.
@@ -37,6 +39,7 @@ impl<'a> Txn<'a> {
             view,
             rows: BTreeMap::new(),
             marks: MarkChanges::default(),
+            left: Vec::new(),
             taken: Vec::new(),
             freed: Vec::new(),
         }
@@ -87,11 +90,41 @@ impl<'a> Txn<'a> {
         meta: &[u8],
         rng: &mut R,
     ) -> Result<(), StoreError> {
-        let at = (shelf, id);
-        let (_, mut record) = self.store.open_row(at, &self.row(at)?)?;
-        record.meta = Zeroizing::new(meta.to_vec());
+        self.seal((shelf, id), epoch, |record| record.meta = Zeroizing::new(meta.to_vec()), rng)
+    }
+
+    /// Seals up to `most` of the rows that lay under the spool key of `from` before this transaction, and that it has not
+    /// changed, under that of `to`; says how many.
+    ///
+    /// # Errors
+    /// `NoKey`, `Damaged`, `Database`: rows may have changed.
+    pub fn seal_anew<R: CryptoRng>(
+        &mut self,
+        from: Epoch,
+        to: Epoch,
+        most: usize,
+        rng: &mut R,
+    ) -> Result<usize, StoreError> {
+        let rows = self.store.sealed_under(from).filter(|at| !self.rows.contains_key(at));
+        let rows: Vec<_> = rows.take(most).collect();
+        for at in &rows {
+            self.seal(*at, to, |_| {}, rng)?;
+        }
+        Ok(rows.len())
+    }
+
+    fn seal<R: CryptoRng>(
+        &mut self,
+        at: (Shelf, RowId),
+        epoch: Epoch,
+        change: impl FnOnce(&mut Record),
+        rng: &mut R,
+    ) -> Result<(), StoreError> {
+        let (lay, mut record) = self.store.open_row(at, &self.row(at)?)?;
+        change(&mut record);
         let value = record.seal(at, epoch, self.store.keys.spool(epoch)?, rng);
         self.rows.insert(at, Some(value));
+        self.left.push((lay, at.0, at.1));
         Ok(())
     }
 
@@ -101,9 +134,10 @@ impl<'a> Txn<'a> {
     /// `NoRow`, `Damaged`, `Database`: nothing has changed.
     pub fn delete(&mut self, shelf: Shelf, id: RowId) -> Result<(), StoreError> {
         let at = (shelf, id);
-        let (_, record) = self.store.open_row(at, &self.row(at)?)?;
+        let (lay, record) = self.store.open_row(at, &self.row(at)?)?;
         self.freed.extend(record.slots);
         self.rows.insert(at, None);
+        self.left.push((lay, shelf, id));
         Ok(())
     }
 
@@ -167,6 +201,13 @@ impl<'a> Txn<'a> {
             return Err(error);
         }
         self.store.next_row = self.next_row;
+        for lay in &self.left {
+            self.store.sealed.remove(lay);
+        }
+        for ((shelf, id), value) in &self.rows {
+            let epoch = value.as_deref().and_then(|value| schema::epoch_of(value).ok());
+            self.store.sealed.extend(epoch.map(|epoch| (epoch, *shelf, *id)));
+        }
         self.taken.clear();
         self.store.slab.give(self.freed.drain(..));
         self.store.marks.committed(&self.marks);
