@@ -55,7 +55,7 @@ id!(
 );
 
 /// A key's validity: `floor(Unix seconds / epoch length)`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u64);
 
 impl Epoch {

@@ -13,44 +13,47 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// Keys are published this many epochs ahead, so that a sleeping authority does not stop the network.
-const AHEAD: u64 = 7;
+pub(super) const AHEAD: u64 = 7;
 
 /// Expanded once, because expanding costs as much as a decapsulation.
 #[derive(Default)]
 pub(super) struct Keys {
-    window: Option<RangeInclusive<Epoch>>,
+    /// Which were accepted when that was looked at last, and which epoch was not proved to be over then.
+    turned: Option<(RangeInclusive<Epoch>, Epoch)>,
     live: BTreeMap<Epoch, MixKey>,
 }
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keys({:?})", self.window)
+        write!(f, "Keys({:?})", self.turned)
     }
 }
 
 impl Keys {
-    /// Makes the keys due to be made, and keeps expanded those whose acceptance window `now` falls in.
+    /// Makes the keys due to be made, and keeps expanded those whose acceptance window `now` falls in; gives which these
+    /// are. Of epochs before `least` none is made: their keys were destroyed, or never were.
     pub(super) fn turn<R: CryptoRng>(
         &mut self,
         store: &mut Store,
         now: Time,
+        least: Epoch,
         params: &Params,
         rng: &mut R,
-    ) -> Result<(), StoreError> {
+    ) -> Result<RangeInclusive<Epoch>, StoreError> {
         let window = epoch::accepted(now, params);
-        if self.window.as_ref() == Some(&window) {
-            return Ok(());
+        if self.turned.as_ref().is_some_and(|turned| *turned == (window.clone(), least)) {
+            return Ok(window);
         }
         let (first, last) = (*window.start(), *window.end());
-        store.ensure_keys(first, last.plus(AHEAD), rng)?;
+        store.ensure_keys(first.max(least), last.max(least).plus(AHEAD), rng)?;
         self.live.retain(|epoch, _| window.contains(epoch));
         for epoch in (first.0..=last.0).map(Epoch) {
             if let Some(seed) = store.mix_seed(epoch) {
                 self.live.entry(epoch).or_insert_with(|| MixKey::from_seed(seed));
             }
         }
-        self.window = Some(window);
-        Ok(())
+        self.turned = Some((window.clone(), least));
+        Ok(window)
     }
 
     /// Tries the live keys until the header's MAC holds.

@@ -8,18 +8,23 @@
 //! it is refused or given up for good.
 
 mod admit;
+mod bounds;
 mod build;
+mod clock;
 mod entry;
+mod epochs;
 mod exit;
 mod keys;
 mod meter;
 mod outbox;
+mod proof;
 mod queue;
 mod quota;
 mod relay;
 mod rows;
 mod witness;
 
+pub use clock::ClockFault;
 pub use exit::WINDOW as EXIT_WINDOW;
 pub use meter::Limits;
 pub use queue::{Listed, QueueAnswer, QueueAsk, QueueId, State};
@@ -38,7 +43,10 @@ use crate::sphinx::xwing::MixKey;
 use crate::store::{Marks, RowId, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
 use crate::time::Time;
+use bounds::Bounds;
+use clock::Clock;
 use entry::Entry;
+use epochs::Epochs;
 use exit::Exit;
 use keys::Keys;
 use quota::{Quota, Rooms};
@@ -121,6 +129,16 @@ pub enum Input {
     },
     /// A verified directory document.
     Document(Box<Document>),
+    /// For how long the machine has been up: by a clock that nobody can set. What the engine destroys it destroys by this
+    /// or by a document, never by the wall clock alone; without either, nothing.
+    Uptime(Duration),
+    /// A neighbour that has proved its link key says what time it is by its clock.
+    Clock {
+        /// The neighbour.
+        peer: NodeId,
+        /// The time.
+        said: Time,
+    },
     /// The operator has changed what can be changed of a running node.
     Settings(Settings),
     /// The operator wants something of the mails that wait. Answered by `Output::Queue`.
@@ -279,6 +297,9 @@ pub struct Held {
 pub struct Engine {
     store: Store,
     keys: Keys,
+    epochs: Epochs,
+    bounds: Bounds,
+    clock: Clock,
     setup: Setup,
     document: Option<Box<Document>>,
     /// Who was in the document before: by that one it lets us in still, and what waits for it can go.
@@ -306,6 +327,12 @@ struct Batch<'a, 's, R> {
     /// The spool key under which rows without a due time of their own are sealed.
     epoch: Epoch,
     epoch_length: Duration,
+    /// The first epoch that is not proved to be over: there may be no keys of those before.
+    least: Epoch,
+    /// For how long packets may ask to be held.
+    bounds: &'a Bounds,
+    /// Whether something is wrong with the clock. Then nothing is sent, and what is sent to us is not refused by it.
+    clock_is_wrong: bool,
     /// Slots that mail of this node had in use when the batch began, and has taken since.
     ours: u64,
 }
@@ -316,9 +343,9 @@ impl<R> Batch<'_, '_, R> {
         self.before.contains(node) || self.document.is_some_and(|document| document.node(node).is_some())
     }
 
-    /// The epoch that `at` falls in.
+    /// The epoch that `at` falls in; where a clock that is behind says one whose keys are gone, the first that isn't.
     fn epoch_of(&self, at: Time) -> Epoch {
-        at.epoch(self.epoch_length)
+        at.epoch(self.epoch_length).max(self.least)
     }
 
     /// Whether mail of this node fills its part of what the operator allows. Counted in slots in use: files don't shrink.
@@ -362,7 +389,15 @@ impl Engine {
     /// `StoreError` if the store can't be read.
     pub fn open(store: Store, setup: Setup, document: Option<Box<Document>>) -> Result<Self, StoreError> {
         let mut quota = Quota::default();
+        let (mut epochs, mut bounds, good) = Epochs::open(&store)?;
+        if let Some(document) = &document {
+            epochs.document(document);
+            bounds.add(document);
+        }
         Ok(Self {
+            epochs,
+            bounds,
+            clock: Clock::open(good),
             relay: Relay::open(&store, &mut quota)?,
             entry: Entry::open(&store)?,
             exit: Exit::open(&store, &mut quota)?,
@@ -379,7 +414,8 @@ impl Engine {
 
     /// This engine, when it went by `before` until the document it was opened with came.
     #[must_use]
-    pub fn after(self, before: &Document) -> Self {
+    pub fn after(mut self, before: &Document) -> Self {
+        self.bounds.add(before);
         Self { before: nodes_of(before), ..self }
     }
 
@@ -397,10 +433,10 @@ impl Engine {
         let inputs = self.take_changes(inputs);
         // A node without a document keeps keys of the usual length; nothing is sent under them.
         let params = self.document.as_ref().map_or_else(Params::default, |document| document.params().clone());
-        self.keys.turn(&mut self.store, now, &params, rng)?;
+        let least = self.turn(now, &params, rng)?;
         // Taken off here: what others hand over or take away in this batch changes both.
         let ours = self.store.usage()?.slots.saturating_sub(self.quota.slots());
-        let epoch = now.epoch(params.epoch);
+        let epoch = now.epoch(params.epoch).max(least);
         let outlived = self.outlived_marks(epoch);
         let mut batch = Batch {
             txn: self.store.begin()?,
@@ -415,6 +451,9 @@ impl Engine {
             quota: &mut self.quota,
             epoch,
             epoch_length: params.epoch,
+            least,
+            bounds: &self.bounds,
+            clock_is_wrong: self.clock.fault().is_some(),
             ours,
         };
         for (kind, epoch) in outlived {
@@ -424,14 +463,35 @@ impl Engine {
             apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.exit)?;
         }
         advance(&mut batch, &mut self.relay, &mut self.entry, &mut self.exit)?;
+        self.epochs.work(&mut batch, self.clock.good())?;
         let Batch { txn, out, .. } = batch;
         txn.commit()?;
         Ok(out)
     }
 
+    /// What time does to keys, before anything else of a batch is done: makes and destroys them. Gives the first epoch that
+    /// is not proved to be over.
+    fn turn<R: CryptoRng>(&mut self, now: Time, params: &Params, rng: &mut R) -> Result<Epoch, StoreError> {
+        let (document, me) = (self.document.as_deref(), &self.setup.me);
+        self.clock.look(now, document, me);
+        let least = self.epochs.least(params.epoch);
+        let used = self.keys.turn(&mut self.store, now, least, params, rng)?;
+        if self.clock.fault().is_none() {
+            let confirmed = self.clock.is_confirmed();
+            let is_named =
+                |epoch| document.and_then(|it| it.node(me)).is_some_and(|it| it.mix_keys.contains_key(&epoch));
+            self.epochs.destroy(&mut self.store, &used, least, |epoch| confirmed && !is_named(epoch))?;
+            self.bounds.forget(least.min(*used.start()));
+        }
+        Ok(least)
+    }
+
     /// When `handle` wants to be called again if nothing happens before; none if nothing waits.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
+        if self.epochs.is_busy() {
+            return Some(Time::from_millis(0));
+        }
         [self.relay.next_due(), self.entry.next_slot(), self.exit.next_try()].into_iter().flatten().min()
     }
 
@@ -466,7 +526,9 @@ impl Engine {
     #[must_use]
     pub fn missing_key(&self, document: &Document, now: Time) -> Option<Epoch> {
         let node = document.node(&self.setup.me)?;
-        let running = now.epoch(document.params().epoch);
+        // Keys that are gone as they should be are missed by nobody, whatever the clock says.
+        let length = document.params().epoch;
+        let running = now.epoch(length).max(self.epochs.least(length));
         let has = |(epoch, published): (&Epoch, &_)| {
             self.store.mix_seed(*epoch).is_some_and(|seed| MixKey::from_seed(seed).public() == published)
         };
@@ -479,16 +541,27 @@ impl Engine {
         self.store
     }
 
-    /// The marks by which mails that come twice are known, of epochs in which nobody sends them again. Replay tags are
-    /// not among them: they live as long as their key.
+    /// The marks by which mails that come twice are known, of epochs in which nobody sends them again; and the replay tags
+    /// whose key is gone.
     fn outlived_marks(&self, now: Epoch) -> Vec<(Marks, Epoch)> {
         let oldest = now.minus(REMEMBERED);
         let of_kind = |kind| self.store.mark_epochs(kind).map(move |epoch| (kind, epoch));
-        [Marks::Submitted, Marks::Delivered]
-            .into_iter()
-            .flat_map(of_kind)
-            .filter(|(_, epoch)| *epoch < oldest)
-            .collect()
+        let outlived = |(kind, epoch): &(Marks, Epoch)| match kind {
+            Marks::Submitted | Marks::Delivered => *epoch < oldest,
+            Marks::Replay => self.store.mix_seed(*epoch).is_none(),
+        };
+        [Marks::Submitted, Marks::Delivered, Marks::Replay].into_iter().flat_map(of_kind).filter(outlived).collect()
+    }
+
+    /// What is wrong with this node's clock, by what is known. While something is, nothing is sent and no key destroyed.
+    #[must_use]
+    pub const fn clock_fault(&self) -> Option<ClockFault> {
+        self.clock.fault()
+    }
+
+    /// The epochs whose keys have been destroyed since this was asked last.
+    pub fn take_gone_keys(&mut self) -> Vec<Epoch> {
+        self.epochs.take_gone()
     }
 
     /// What is changed holds for the whole batch, so it is taken before the transaction begins.
@@ -497,6 +570,9 @@ impl Engine {
         for input in inputs {
             match input {
                 Input::Document(document) => {
+                    self.epochs.document(&document);
+                    self.bounds.add(&document);
+                    self.clock.document(&document);
                     self.book = Book::new(Some(&document));
                     self.before = self.document.as_deref().map(nodes_of).unwrap_or_default();
                     self.document = Some(document);
@@ -508,6 +584,11 @@ impl Engine {
                         *ours = theirs;
                     }
                 }
+                Input::Uptime(up) => {
+                    self.epochs.uptime(up);
+                    self.clock.uptime(up);
+                }
+                Input::Clock { peer, said } => self.clock.heard(peer, said),
                 other => rest.push(other),
             }
         }
@@ -550,7 +631,7 @@ fn apply<R: CryptoRng>(
         Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
         Input::Queue { token, ask } => Engine::ask(batch, entry, exit, token, ask),
         // Taken before the batch began.
-        Input::Document(_) | Input::Settings(_) => Ok(()),
+        Input::Document(_) | Input::Settings(_) | Input::Uptime(_) | Input::Clock { .. } => Ok(()),
     }
 }
 

@@ -8,8 +8,8 @@ use super::witness::Arrival;
 use super::{Batch, Output, PacketId, Token};
 use crate::directory::Document;
 use crate::id::{Epoch, NodeId};
+use crate::mix::epoch;
 use crate::mix::random::shuffle;
-use crate::mix::{delay, epoch};
 use crate::sphinx::geometry::{BODY_LEN, HEADER_LEN, PAYLOAD_LEN};
 use crate::sphinx::{self, BodyKey, Command, Packet, Peeled};
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
@@ -120,6 +120,10 @@ impl Relay {
             return Err(StoreError::Full);
         }
         let Some((epoch, opened)) = keys.open(packet.header(), &batch.setup.me) else {
+            if batch.clock_is_wrong {
+                // It may be for a key that the clock says is out of use: it can wait where it is.
+                return Err(StoreError::Full);
+            }
             refuse(batch, packet)?;
             batch.counts.dropped += 1;
             return Ok(());
@@ -359,7 +363,7 @@ fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
     };
     let params = batch.document?.params();
     let delay = Duration::from_millis(delay.into());
-    if !delay::is_allowed(delay, params) {
+    if !batch.bounds.allow(delay) {
         return None;
     }
     if matches!(then, Then::Forward(next) if !may_be_next(batch, &next)) {

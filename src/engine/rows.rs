@@ -2,13 +2,16 @@
 //!
 //! One struct a shelf. Each starts with a version byte; bytes that don't parse mean a damaged store, not a hostile peer.
 
+use super::bounds::{Bound, Bounds};
 use super::meter::RecipientMark;
-use crate::id::{MessageId, NodeId, SetId};
+use super::proof::Proof;
+use crate::id::{Epoch, MessageId, NodeId, SetId};
 use crate::message::shards::Shape;
 use crate::mix::chain::Chain;
 use crate::store::{RowId, StoreError};
 use crate::time::Time;
 use crate::wire::{Malformed, Reader, Writer};
+use std::time::Duration;
 
 const VERSION: u8 = 1;
 
@@ -213,6 +216,54 @@ impl Outgoing {
     }
 }
 
+/// What the engine has to know of itself after a restart; it has no content.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Noted {
+    /// How late it is at least.
+    pub(super) proof: Proof,
+    /// What the clock said when nothing was known to be wrong with it.
+    pub(super) clock: Time,
+    /// What packets under way may ask for.
+    pub(super) bounds: Bounds,
+}
+
+impl Noted {
+    /// Whether `new` is worth a write: it says more than that some time went by, or that more than `grain` did.
+    pub(super) fn is_outdated(&self, new: &Self, grain: Duration) -> bool {
+        let apart = new.clock.since(self.clock).max(self.clock.since(new.clock));
+        self.proof.document != new.proof.document
+            || self.bounds != new.bounds
+            || new.proof.up.saturating_sub(self.proof.up) >= grain
+            || apart >= grain
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(26 + 24 * self.bounds.0.len());
+        w.u8(VERSION).u64(self.proof.document.0).u64(millis(self.proof.up)).u64(self.clock.as_millis());
+        for bound in &self.bounds.0 {
+            w.u64(millis(bound.min)).u64(millis(bound.max)).u64(bound.last.0);
+        }
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| {
+            let proof = Proof { document: Epoch(r.u64()?), up: Duration::from_millis(r.u64()?) };
+            let clock = Time::from_millis(r.u64()?);
+            let mut bounds = Vec::new();
+            while !r.rest().is_empty() {
+                let (min, max) = (Duration::from_millis(r.u64()?), Duration::from_millis(r.u64()?));
+                bounds.push(Bound { min, max, last: Epoch(r.u64()?) });
+            }
+            Ok(Self { proof, clock, bounds: Bounds(bounds) })
+        })
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A row that this code did not write, or not as it stands.
 pub(super) fn damaged() -> StoreError {
     StoreError::Damaged("a row says what no fog writes".into())
@@ -269,6 +320,12 @@ mod tests {
         assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         let row = Part { arrived: Time::from_millis(10), place };
         assert_eq!(Part::decode(&row.encode()).unwrap(), row);
+        let bound = Bound { min: Duration::from_millis(1), max: Duration::from_secs(2), last: Epoch(3) };
+        let proof = Proof { document: Epoch(4), up: Duration::from_secs(5) };
+        for bounds in [vec![], vec![bound, Bound { last: Epoch(6), ..bound }]] {
+            let row = Noted { proof, clock: Time::from_millis(7), bounds: Bounds(bounds) };
+            assert_eq!(Noted::decode(&row.encode()).unwrap(), row);
+        }
         let row = OUTGOING;
         assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
     }

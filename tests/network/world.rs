@@ -512,12 +512,26 @@ pub fn without(document: &Document, gone: &[NodeId]) -> Document {
     self::document(document.params().clone(), nodes, &mut StdRng::seed_from_u64(7))
 }
 
-/// The directory document of these nodes, signed by an authority made for it.
+/// The document that is so many epochs later than `document`, of the same nodes and keys.
+pub fn later(document: &Document, epochs: u64, change: impl FnOnce(&mut Params)) -> Document {
+    let mut params = document.params().clone();
+    change(&mut params);
+    let nodes = document.contents().nodes.values().cloned().collect();
+    document_of(document.epoch().plus(epochs), params, nodes, &mut StdRng::seed_from_u64(epochs))
+}
+
+/// The first directory document of these nodes.
 fn document(params: Params, nodes: Vec<Signed>, rng: &mut StdRng) -> Document {
+    document_of(START.epoch(params.epoch), params, nodes, rng)
+}
+
+/// The directory document of these nodes, signed by an authority made for it.
+fn document_of(epoch: Epoch, params: Params, nodes: Vec<Signed>, rng: &mut StdRng) -> Document {
+    let now = Time::epoch_start(epoch.plus(1), params.epoch);
     let authority = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
     let id = authority.node_id();
     let contents = Contents {
-        epoch: START.epoch(params.epoch),
+        epoch,
         previous: None,
         params,
         threshold: 1,
@@ -527,5 +541,5 @@ fn document(params: Params, nodes: Vec<Signed>, rng: &mut StdRng) -> Document {
     let mut candidate = Candidate::new(&contents).unwrap();
     assert!(candidate.sign(&authority));
     let trust = Trust::new(1, [id].into()).unwrap();
-    Document::verify(&candidate.to_text(), &trust, START, None).unwrap()
+    Document::verify(&candidate.to_text(), &trust, now, None).unwrap()
 }
