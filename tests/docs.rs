@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The page of each verb.
-const PAGES: [(&str, &str); 14] = [
+const PAGES: [(&str, &str); 15] = [
     ("demo", "fog-demo.1"),
     ("init", "fog-directory.8"),
     ("setup", "fog-setup.8"),
     ("send", "fog-send.1"),
     ("node-info", "fog-directory.8"),
+    ("keys", "fog-status.8"),
     ("directory", "fog-directory.8"),
     ("block", "fog-block.8"),
     ("check", "fog-check.8"),
@@ -96,7 +97,8 @@ fn every_exit_code_is_in_the_table_of_fog_8() {
 #[test]
 fn every_line_of_the_log_is_in_fog_log_7() {
     let source = read("src/sys/log.rs");
-    let words = source.split("fn word(").nth(1).unwrap().split("\n    }").next().unwrap();
+    let events = source.split("impl Event<'_>").nth(1).unwrap();
+    let words = events.split("fn word(").nth(1).unwrap().split("\n    }").next().unwrap();
     let known: BTreeSet<String> = quoted(words).into_iter().map(|(word, _)| word.to_owned()).collect();
     assert!(known.contains("link-down"), "the enum was not understood");
     let text = page("fog-log.7");
@@ -109,6 +111,10 @@ fn every_line_of_the_log_is_in_fog_log_7() {
         table.lines().filter_map(|line| line.strip_prefix(".It Cm ")).map(str::to_owned).collect();
     assert_eq!(described, reasons);
     let (node, exit) = text.split_once(".Ss fog exit").unwrap();
+    let dangers = source.split("enum Danger").nth(1).unwrap().split("fn word(").nth(1).unwrap();
+    for (danger, _) in quoted(dangers.split("\n    }").next().unwrap()) {
+        assert!(node.split_whitespace().any(|word| word == danger), "fog-log.7 has no {danger}");
+    }
     let faults = read("src/sys/directory_fault.rs");
     for (fault, _) in quoted(faults.split("fn word(").nth(1).unwrap().split("\n    }").next().unwrap()) {
         assert!(node.split_whitespace().any(|word| word == fault), "fog-log.7 has no {fault}");

@@ -102,8 +102,18 @@ fn dialling(tasks: &mut JoinSet<()>, address: &str) -> mpsc::Receiver<Event> {
     happened
 }
 
+/// What happens next, but for what peers say of their clocks.
+async fn next(at: &mut mpsc::Receiver<Event>) -> Event {
+    loop {
+        match at.recv().await.unwrap() {
+            Event::Clock { .. } => {}
+            other => return other,
+        }
+    }
+}
+
 async fn link_up(at: &mut mpsc::Receiver<Event>) -> mpsc::Sender<Outgoing> {
-    match at.recv().await.unwrap() {
+    match next(at).await {
         Event::LinkUp { peer, packets } if peer == id(B) => packets,
         other => panic!("{other:?}"),
     }
@@ -114,7 +124,7 @@ async fn send(link: &mpsc::Sender<Outgoing>, mark: u64) {
 }
 
 async fn acked(at: &mut mpsc::Receiver<Event>) -> u64 {
-    match at.recv().await.unwrap() {
+    match next(at).await {
         Event::Acked { to, id: PacketId(RowId(mark)) } if to == id(B) => mark,
         other => panic!("{other:?}"),
     }
@@ -122,7 +132,7 @@ async fn acked(at: &mut mpsc::Receiver<Event>) -> u64 {
 
 /// Takes the packet marked `mark` at B, and gives back what acknowledges it.
 async fn taken(at: &mut mpsc::Receiver<Event>, mark: u64) -> tokio::sync::oneshot::Sender<Answer> {
-    match at.recv().await.unwrap() {
+    match next(at).await {
         Event::Packet { from, packet: got, answer } if from == id(A) => {
             assert_eq!(got, packet(mark));
             answer
@@ -175,7 +185,7 @@ async fn nothing_is_acknowledged_before_the_engine_says_so() {
     taken(&mut at_b, 2).await.send(Answer::DisposedOf).unwrap();
     // The engine of B stops without a word on the first: the link is cut, and both are A's still.
     drop(first);
-    assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+    assert!(matches!(next(&mut at_a).await, Event::LinkDown(peer) if peer == id(B)));
 }
 
 #[tokio::test]
@@ -208,7 +218,27 @@ async fn a_caller_outside_the_document_is_not_let_in() {
     assert_eq!(call(STRANGER).await.err(), Some(Cut));
     assert_eq!(call(B).await.err(), Some(Cut), "our own key is no peer's");
     assert!(call(A).await.is_ok());
-    assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)));
+    assert!(matches!(at_b.try_recv(), Ok(Event::Clock { peer, .. }) if peer == id(A)), "a peer's clock is heard");
+    assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)), "a stranger's is not");
+}
+
+#[tokio::test]
+async fn a_peer_whose_clock_is_another_is_heard_and_gets_no_link() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    let wrong = Hello { now: clock::now().plus(Duration::from_secs(7200)), document: None };
+    let stream = TcpStream::connect(&address).await.unwrap();
+    assert_eq!(session::initiate(stream, &secret(A), &public(B), &wrong).await.err(), Some(Cut));
+    let heard = |event| matches!(event, Some(Event::Clock { said, .. }) if said.as_secs() == wrong.now.as_secs());
+    assert!(heard(at_b.recv().await), "by who is called");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut at_a = dialling(&mut tasks, &listener.local_addr().unwrap().to_string());
+    for _ in 0..2 {
+        let (stream, _) = listener.accept().await.unwrap();
+        let _link = session::respond(stream, &secret(B)).await.unwrap().admit(&wrong).await.unwrap();
+        assert!(heard(at_a.recv().await), "by who calls");
+    }
 }
 
 fn wanted(have: [u8; 32]) -> Wanted {
@@ -352,7 +382,7 @@ async fn a_listener_that_dies_is_found_again_and_takes_what_went_back() {
         let _unanswered = taken(&mut at_b, 2).await;
 
         life.shutdown().await;
-        assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+        assert!(matches!(next(&mut at_a).await, Event::LinkDown(peer) if peer == id(B)));
         assert!(link.is_closed(), "what the engine sends in vain is not kept for the next link");
 
         let listener = TcpListener::bind(&address).await.unwrap();
@@ -430,7 +460,7 @@ async fn a_node_that_has_left_the_document_is_dialled_by_the_one_before() {
     taken(&mut at_b, 1).await.send(Answer::DisposedOf).unwrap();
     assert_eq!(acked(&mut at_a).await, 1);
     documents.send_replace(Arc::new(nobody()));
-    assert!(matches!(at_a.recv().await, Some(Event::LinkDown(peer)) if peer == id(B)));
+    assert!(matches!(next(&mut at_a).await, Event::LinkDown(peer) if peer == id(B)));
 }
 
 /// Whoever has stolen a link key could keep the link that it opened for as long as it likes.

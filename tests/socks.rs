@@ -137,6 +137,7 @@ async fn a_link_to_an_onion_goes_over_the_proxy() {
     let caller = session::respond(stream, &secret(2)).await.unwrap();
     assert_eq!(caller.key, public(1));
     let _link = caller.admit(&us([]).hello()).await.unwrap();
+    assert!(matches!(happened.recv().await, Some(Event::Clock { .. })));
     assert!(matches!(happened.recv().await, Some(Event::LinkUp { peer, .. }) if peer == NodeId([2; 32])));
     keeping.abort();
 }

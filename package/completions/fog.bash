@@ -37,6 +37,9 @@ _fog() {
             fog,init)
                 cmd="fog__subcmd__init"
                 ;;
+            fog,keys)
+                cmd="fog__subcmd__keys"
+                ;;
             fog,milter)
                 cmd="fog__subcmd__milter"
                 ;;
@@ -91,6 +94,12 @@ _fog() {
             fog__subcmd__directory,verify)
                 cmd="fog__subcmd__directory__subcmd__verify"
                 ;;
+            fog__subcmd__keys,list)
+                cmd="fog__subcmd__keys__subcmd__list"
+                ;;
+            fog__subcmd__keys,rotate)
+                cmd="fog__subcmd__keys__subcmd__rotate"
+                ;;
             fog__subcmd__queue,drop)
                 cmd="fog__subcmd__queue__subcmd__drop"
                 ;;
@@ -110,7 +119,7 @@ _fog() {
 
     case "${cmd}" in
         fog)
-            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo init setup check config send queue status node-info directory block node exit milter"
+            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo init setup check config send queue status node-info keys directory block node exit milter"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -740,6 +749,96 @@ _fog() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__keys)
+            opts="-c -j -q -h --config --set --json --quiet --color --help list rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__keys__subcmd__list)
+            opts="-c -j -q -h --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__keys__subcmd__rotate)
+            opts="-c -j -q -h --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

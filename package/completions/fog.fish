@@ -42,6 +42,7 @@ complete -c fog -n "__fish_fog_needs_command" -f -a "send" -d 'Hand over a mail 
 complete -c fog -n "__fish_fog_needs_command" -f -a "queue" -d 'What waits here: list | retry | drop'
 complete -c fog -n "__fish_fog_needs_command" -f -a "status" -d 'This node, now (--watch, --json, --nagios)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "node-info" -d 'This node\'s signed descriptor, to give to the directory'
+complete -c fog -n "__fish_fog_needs_command" -f -a "keys" -d 'This node\'s mix keys: list | rotate'
 complete -c fog -n "__fish_fog_needs_command" -f -a "directory" -d 'The document: add | sign | show | fetch | verify | import'
 complete -c fog -n "__fish_fog_needs_command" -f -a "block" -d 'Recipients who asked not to be written to'
 complete -c fog -n "__fish_fog_needs_command" -f -a "node" -d 'The daemon: mixing, delaying, handing on'
@@ -211,6 +212,32 @@ never\t'Never'"
 complete -c fog -n "__fish_fog_using_subcommand node-info" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand node-info" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand node-info" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -f -a "list" -d 'The epochs of which this node has keys, and which of them the document names'
+complete -c fog -n "__fish_fog_using_subcommand keys; and not __fish_seen_subcommand_from list rotate" -f -a "rotate" -d 'Draw other keys for the epochs ahead that no document names yet'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

@@ -10,6 +10,7 @@ pub mod error;
 pub mod exit;
 pub mod global;
 pub mod init;
+pub mod keys;
 mod main_cf;
 mod master_cf;
 pub mod milter;
@@ -64,6 +65,8 @@ enum Verb {
     Status(status::Args),
     /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
+    /// This node's mix keys: list | rotate
+    Keys(keys::Args),
     /// The document: add | sign | show | fetch | verify | import
     Directory(directory::Args),
     /// Recipients who asked not to be written to
@@ -82,7 +85,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Set up", &["init", "setup", "check", "config"]),
     ("Use", &["send", "queue"]),
     ("Watch", &["status"]),
-    ("Operate", &["node-info", "directory", "block"]),
+    ("Operate", &["node-info", "keys", "directory", "block"]),
     ("Services", &["node", "exit", "milter"]),
 ];
 
@@ -136,6 +139,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Init(args)) => init::run(args, &cli.global),
         Some(Verb::Setup(args)) => setup::run(args, &cli.global),
         Some(Verb::Send(args)) => send::run(args, &cli.global),
+        Some(Verb::Keys(args)) => keys::run(args, &cli.global),
         Some(Verb::NodeInfo(args)) => node_info::run(args, &cli.global),
         Some(Verb::Directory(args)) => directory::run(args, &cli.global),
         Some(Verb::Check(args)) => check::run(args, &cli.global),

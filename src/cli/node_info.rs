@@ -53,7 +53,7 @@ pub(super) fn draft(config: &Config) -> PathBuf {
 }
 
 /// The descriptor this node has given out last.
-fn kept(config: &Config) -> PathBuf {
+pub(super) fn kept(config: &Config) -> PathBuf {
     config.spool.path.join("descriptor")
 }
 

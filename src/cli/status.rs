@@ -70,7 +70,7 @@ pub fn nagios(global: &Global) -> (String, ExitCode) {
 
 /// What hinders mail is critical; what may come right by itself is a warning.
 fn verdict(status: &Value) -> (&'static str, ExitCode) {
-    let critical = ["directory-stale", "not-enough-nodes", "spool-full"];
+    let critical = ["clock-off", "clock-set-back", "directory-stale", "not-enough-nodes", "spool-full"];
     let warnings = words(status);
     let no_links = member(status, &["links", "up"]) == 0 && member(status, &["tor"]) == "down";
     if no_links || warnings.iter().any(|warning| critical.contains(warning)) {
@@ -191,6 +191,8 @@ fn exit(period: &Value) -> String {
 
 fn sentence(warning: &str) -> &str {
     match warning {
+        "clock-off" => "this node's clock is wrong, others say: timedatectl",
+        "clock-set-back" => "this node's clock was set back: is it right? timedatectl",
         "directory-stale" => "expired directory: get a new one, then systemctl reload fog-node",
         "not-enough-nodes" => "the directory document has too few nodes for a path",
         "spool-full" => "the spool is full: mail waits in the MTA (spool.max)",
@@ -286,6 +288,8 @@ warnings        expired directory: get a new one, then systemctl reload fog-node
             (json!(["spool-low", "tor-down"]), ExitCode::No),
             (json!(["spool-full", "no-exit-process"]), ExitCode::Critical),
             (json!(["directory-stale"]), ExitCode::Critical),
+            (json!(["clock-off"]), ExitCode::Critical),
+            (json!(["clock-set-back"]), ExitCode::Critical),
             (json!(["not-enough-nodes"]), ExitCode::Critical),
         ] {
             let status = json!({ "warnings": warnings, "links": { "up": 1 }, "tor": "down" });

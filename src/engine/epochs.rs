@@ -71,6 +71,11 @@ impl Epochs {
         std::mem::take(&mut self.gone)
     }
 
+    /// Other keys are in the place of these.
+    pub(super) fn add_gone(&mut self, epochs: &[Epoch]) {
+        self.gone.extend_from_slice(epochs);
+    }
+
     /// Whether there is something to do without delay.
     pub(super) const fn is_busy(&self) -> bool {
         self.dying.is_some()

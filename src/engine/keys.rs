@@ -1,6 +1,6 @@
 //! The mix keys that are accepted now.
 
-use crate::directory::Params;
+use crate::directory::{Document, Params};
 use crate::id::{Epoch, NodeId};
 use crate::mix::epoch;
 use crate::sphinx::geometry::HEADER_LEN;
@@ -21,6 +21,26 @@ pub(super) struct Keys {
     /// Which were accepted when that was looked at last, and which epoch was not proved to be over then.
     turned: Option<(RangeInclusive<Epoch>, Epoch)>,
     live: BTreeMap<Epoch, MixKey>,
+}
+
+/// Draws other mix keys for the epochs ahead of which `store` has one and `document` names none for `me`: nobody can have
+/// made a packet for them. Gives which these are.
+///
+/// # Errors
+/// `StoreError` if they can't be kept; the store is stopped then.
+pub fn rotate<R: CryptoRng>(
+    store: &mut Store,
+    document: &Document,
+    me: &NodeId,
+    now: Time,
+    rng: &mut R,
+) -> Result<Vec<Epoch>, StoreError> {
+    let named = document.node(me).and_then(|node| node.mix_keys.last_key_value()).map(|(epoch, _)| *epoch);
+    let used = *epoch::accepted(now, document.params()).end();
+    let last = named.map_or(used, |named| named.max(used));
+    let ahead: Vec<_> = store.key_epochs().filter(|epoch| *epoch > last).collect();
+    store.draw_mix_keys_anew(&ahead, rng)?;
+    Ok(ahead)
 }
 
 impl std::fmt::Debug for Keys {

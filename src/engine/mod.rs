@@ -26,20 +26,21 @@ mod witness;
 
 pub use clock::ClockFault;
 pub use exit::WINDOW as EXIT_WINDOW;
+pub use keys::rotate as rotate_mix_keys;
 pub use meter::Limits;
 pub use queue::{Listed, QueueAnswer, QueueAsk, QueueId, State};
 pub use relay::WINDOW;
 pub use witness::{Print, Witness};
 
 use crate::delivery::Disposition;
-use crate::directory::{Document, Params};
+use crate::directory::{Document, MIX_KEYS, Params};
 use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::mail::block::BlockList;
 use crate::mail::news::Gateway;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
-use crate::sphinx::xwing::MixKey;
+use crate::sphinx::xwing::{MixKey, PublicKey};
 use crate::store::{Marks, RowId, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
 use crate::time::Time;
@@ -52,7 +53,7 @@ use keys::Keys;
 use quota::{Quota, Rooms};
 use rand_core::CryptoRng;
 use relay::Relay;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use witness::Book;
@@ -557,6 +558,45 @@ impl Engine {
     #[must_use]
     pub const fn clock_fault(&self) -> Option<ClockFault> {
         self.clock.fault()
+    }
+
+    /// The public mix keys of the running epoch and of those that are published ahead; they are made if they aren't there.
+    ///
+    /// # Errors
+    /// `StoreError` if they can't be kept.
+    pub fn public_keys<R: CryptoRng>(
+        &mut self,
+        now: Time,
+        rng: &mut R,
+    ) -> Result<BTreeMap<Epoch, PublicKey>, StoreError> {
+        let length = self.document.as_ref().map_or_else(|| Params::default().epoch, |document| document.params().epoch);
+        let running = now.epoch(length).max(self.epochs.least(length));
+        let last = running.plus(MIX_KEYS - 1);
+        self.store.ensure_keys(running, last, rng)?;
+        let seed = |epoch| self.store.mix_seed(epoch).ok_or(StoreError::NoKey(epoch));
+        let public = |epoch| seed(epoch).map(|seed| (epoch, MixKey::from_seed(seed).public().clone()));
+        (running.0..=last.0).map(Epoch).map(public).collect()
+    }
+
+    /// The running epoch, and for how many after it the document names keys of this node; none if it isn't in it.
+    #[must_use]
+    pub fn published_keys_left(&self, now: Time) -> Option<(Epoch, u64)> {
+        let document = self.document.as_deref()?;
+        let running = now.epoch(document.params().epoch);
+        let left = document.node(&self.setup.me)?.mix_keys.range(running.plus(1)..).count();
+        Some((running, entry::size(left)))
+    }
+
+    /// Draws other mix keys for the epochs ahead of which the document names none, so that no packet can be made for them
+    /// yet; gives which these are. All else stays as it is.
+    ///
+    /// # Errors
+    /// `StoreError` if they can't be kept; the caller must stop the node.
+    pub fn rotate_keys<R: CryptoRng>(&mut self, now: Time, rng: &mut R) -> Result<Vec<Epoch>, StoreError> {
+        let Some(document) = self.document.as_deref() else { return Ok(Vec::new()) };
+        let rotated = keys::rotate(&mut self.store, document, &self.setup.me, now, rng)?;
+        self.epochs.add_gone(&rotated);
+        Ok(rotated)
     }
 
     /// The epochs whose keys have been destroyed since this was asked last.

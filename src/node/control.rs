@@ -79,6 +79,10 @@ async fn answer(
             }
             None => refusal(ExitCode::Usage, "no such request", "queue list | retry ID | drop ID, or all for the ID"),
         },
+        (["keys", "rotate"], _) => {
+            standing.earn();
+            rotate(control).await
+        }
         (["witness"], Some(witness)) => {
             standing.earn();
             return show(stream, witness.subscribe()).await;
@@ -87,7 +91,7 @@ async fn answer(
             let why = "this network hides what its nodes see";
             refusal(ExitCode::Permission, why, "only a network made by fog demo shows it")
         }
-        _ => refusal(ExitCode::Usage, "no such request", "status | queue | witness"),
+        _ => refusal(ExitCode::Usage, "no such request", "status | queue | keys rotate | witness"),
     };
     say(&mut stream, &answer).await
 }
@@ -99,6 +103,20 @@ fn queue_ask(words: &[&str]) -> Option<QueueAsk> {
         ["retry", id] => which(id).map(QueueAsk::Retry),
         ["drop", id] => which(id).map(QueueAsk::Drop),
         _ => None,
+    }
+}
+
+/// Has other keys drawn, and tells of which epochs.
+async fn rotate(control: &Control) -> Value {
+    let asked = async {
+        let (reply, answered) = oneshot::channel();
+        control.events.send(Event::RotateKeys { reply }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(LIMIT, asked).await {
+        Ok(Some(epochs)) => json!({ "v": 1, "epochs": epochs.iter().map(|epoch| epoch.0).collect::<Vec<_>>() }),
+        Ok(None) => refusal(ExitCode::TryAgain, "the node is stopping", "start it, and ask again"),
+        Err(_) => refusal(ExitCode::TryAgain, "the node has too much to do to answer", "ask again later"),
     }
 }
 
@@ -248,6 +266,20 @@ mod tests {
             assert_eq!(ask(&control, b"queue list\n").await, [want]);
             assert_eq!(ask(&control, b"queue drop 0a0b0c0d0e0f\n").await, [json!({ "v": 1, "mails": 1 })]);
             assert_eq!(ask(&control, b"queue retry all\n").await[0]["error"]["code"], 75, "it stops");
+        };
+        tokio::join!(engine, asker);
+    }
+
+    #[tokio::test]
+    async fn the_operator_is_told_of_which_epochs_there_are_other_keys() {
+        let (control, mut happened) = with_engine(false);
+        let engine = async {
+            let Some(Event::RotateKeys { reply }) = happened.recv().await else { panic!("no question") };
+            reply.send(vec![crate::id::Epoch(7), crate::id::Epoch(8)]).unwrap();
+        };
+        let asker = async {
+            assert_eq!(ask_as(&control, false, b"keys rotate\n").await[0]["error"]["code"], 77);
+            assert_eq!(ask(&control, b"keys rotate\n").await, [json!({ "v": 1, "epochs": [7, 8] })]);
         };
         tokio::join!(engine, asker);
     }

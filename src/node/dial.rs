@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::driver::{Event, Outgoing};
-use super::peers::{Known, Peer, Us};
+use super::peers::{Known, Peer, Us, tell_clock};
 use super::session::{self, Cut, Link, Receiver, Sender};
 use super::socks::{Stream, Tor};
 use crate::directory::NodeAddress;
@@ -125,7 +125,7 @@ pub async fn keep(id: NodeId, mut known: Known, road: Arc<Road>, pace: Pace, eve
                 () = events.closed() => return,
             }
         };
-        let opened = open(peer, &us, &road).await;
+        let opened = open(peer, &us, &road, &events).await;
         let why = opened.as_ref().err().copied();
         if let Ok(mut link) = opened {
             if changes.up() {
@@ -182,9 +182,10 @@ async fn moved(peer: &Peer, known: &mut Known) {
     }
 }
 
-async fn open(peer: &Peer, us: &Us, road: &Road) -> Result<Link<Stream>, NoLink> {
+async fn open(peer: &Peer, us: &Us, road: &Road, events: &mpsc::Sender<Event>) -> Result<Link<Stream>, NoLink> {
     let stream = road.connect(&peer.address, &peer.id).await?;
     let (link, hello) = session::initiate(stream, &us.link_secret, &peer.link_key, &us.hello()).await?;
+    tell_clock(peer.id, &hello, events);
     if us.agrees(&hello) { Ok(link) } else { Err(NoLink::Cut(Cut)) }
 }
 

@@ -2,11 +2,12 @@
 //! it returned. It never waits for a socket; sockets wait for it.
 
 use super::figures::Figures;
+use super::keeper::Keeper;
 use crate::config;
 use crate::delivery::{Deliver, Disposition};
 use crate::directory::Document;
 use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, QueueAnswer, QueueAsk, Settings, Token, Witness};
-use crate::id::NodeId;
+use crate::id::{Epoch, NodeId};
 use crate::link::frame::Answer;
 use crate::mail::address::Address;
 use crate::sphinx::Packet;
@@ -15,6 +16,8 @@ use crate::submit::{Reply, Request};
 use crate::sys::clock;
 use crate::sys::log::{self, Program};
 use crate::sys::notify;
+use crate::time::Time;
+use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -62,6 +65,13 @@ pub enum Event {
     },
     /// They can't any more.
     LinkDown(NodeId),
+    /// A node that has proved its link key says what time it is.
+    Clock {
+        /// The node.
+        peer: NodeId,
+        /// The time.
+        said: Time,
+    },
     /// The peer has disposed of a packet.
     Acked {
         /// Who.
@@ -106,6 +116,11 @@ pub enum Event {
         /// Where the answer goes, once it is durable.
         reply: oneshot::Sender<QueueAnswer>,
     },
+    /// The operator wants other mix keys for the epochs of which no document names one.
+    RotateKeys {
+        /// Where the epochs go of which there are other keys now, once they are durable.
+        reply: oneshot::Sender<Vec<Epoch>>,
+    },
     /// Commit what is here, hand out the answers, and end.
     Stop,
 }
@@ -138,6 +153,8 @@ pub struct Watchers {
     pub witness: Option<broadcast::Sender<Witness>>,
     /// Traffic, a period at a time.
     pub figures: Figures,
+    /// Keys and clock.
+    pub keeper: Keeper,
 }
 
 /// The engine and everybody it talks to.
@@ -154,6 +171,8 @@ pub struct Driver<C> {
     waiting: BTreeMap<Token, Waiting>,
     links: BTreeMap<NodeId, mpsc::Sender<Outgoing>>,
     exit: Option<mpsc::Sender<Deliver>>,
+    /// Who wants other keys.
+    rotations: Vec<oneshot::Sender<Vec<Epoch>>>,
     /// When systemd last heard of us.
     fed: Option<time::Instant>,
 }
@@ -171,6 +190,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
             waiting: BTreeMap::new(),
             links: BTreeMap::new(),
             exit: None,
+            rotations: Vec::new(),
             fed: None,
         }
     }
@@ -186,13 +206,25 @@ impl<C: FnMut(NodeId)> Driver<C> {
         let longest_sleep = notify::watchdog().map_or(LONGEST_SLEEP, |every| LONGEST_SLEEP.min(every / 3));
         let mut going_on = true;
         while going_on {
-            let (inputs, more) = self.gather(&mut events, runtime, longest_sleep);
+            let (mut inputs, more) = self.gather(&mut events, runtime, longest_sleep);
             going_on = more;
+            inputs.push(Input::Uptime(clock::uptime()));
             for output in self.engine.handle(inputs, clock::now(), &mut rng)? {
                 self.hand_out(output);
             }
+            self.rotate_keys(&mut rng)?;
             self.watchers.figures.look(&self.engine, self.links.len())?;
+            self.watchers.keeper.look(&mut self.engine);
             self.feed_watchdog(longest_sleep);
+        }
+        Ok(())
+    }
+
+    /// Does what the operator wants of keys, and tells of which epochs there are others.
+    fn rotate_keys(&mut self, rng: &mut impl CryptoRng) -> Result<(), StoreError> {
+        for reply in std::mem::take(&mut self.rotations) {
+            // Whoever asked may have gone.
+            let _ = reply.send(self.engine.rotate_keys(clock::now(), rng)?);
         }
         Ok(())
     }
@@ -249,6 +281,11 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 self.links.remove(&peer);
                 self.watchers.links_up.store(self.links.len(), Ordering::Relaxed);
                 Input::LinkDown(peer)
+            }
+            Event::Clock { peer, said } => Input::Clock { peer, said },
+            Event::RotateKeys { reply } => {
+                self.rotations.push(reply);
+                return Some(None);
             }
             Event::Acked { to, id } => Input::Acked { to, id },
             Event::ExitUp { mails } => {
@@ -381,7 +418,8 @@ pub(super) mod tests {
 
     fn driver() -> Driver<impl FnMut(NodeId)> {
         let figures = Figures::new(config::Log::default(), false, watch::channel(None).0);
-        let watchers = Watchers { links_up: Arc::default(), exit_up: Arc::default(), witness: None, figures };
+        let keeper = Keeper::new(watch::channel(None).0);
+        let watchers = Watchers { links_up: Arc::default(), exit_up: Arc::default(), witness: None, figures, keeper };
         Driver::new(engine(), |_| panic!("it knows nobody"), None, watchers)
     }
 

@@ -3,7 +3,7 @@
 
 use super::crowd::{Crowd, Rules};
 use super::driver::Event;
-use super::peers::{Known, Us};
+use super::peers::{Known, Us, tell_clock};
 use super::serve::Askers;
 use super::session::{self, Cut, Link, Receiver, Sender};
 use crate::engine::WINDOW;
@@ -53,7 +53,7 @@ pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let us = Arc::clone(&known.borrow());
-                    strangers.admit(0, |_| admit(stream, us));
+                    strangers.admit(0, |_| admit(stream, us, events.clone()));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -107,7 +107,7 @@ enum Caller {
 
 /// Lets a caller in that asks for the directory document; one with packets if its link key is in the document and its
 /// clock agrees with ours.
-async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<Caller, Cut> {
+async fn admit(stream: TcpStream, us: Arc<Us>, events: mpsc::Sender<Event>) -> Result<Caller, Cut> {
     stream.set_nodelay(true)?;
     let caller = session::respond(stream, &us.link_secret).await?;
     let hello = match caller.opening {
@@ -116,6 +116,7 @@ async fn admit(stream: TcpStream, us: Arc<Us>) -> Result<Caller, Cut> {
         Opening::Packets(hello) => hello,
     };
     let peer = us.peers.holder(&caller.key).ok_or(Cut)?;
+    tell_clock(peer, &hello, &events);
     if !us.agrees(&hello) {
         return Err(Cut);
     }

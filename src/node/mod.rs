@@ -14,6 +14,7 @@ pub mod exit_socket;
 pub mod fetch;
 pub mod figures;
 mod inherited;
+pub mod keeper;
 pub mod listen;
 pub mod local;
 pub mod peers;
@@ -36,6 +37,7 @@ use crate::sys::notify;
 use driver::{Driver, EVENTS, Watchers};
 use figures::Figures;
 use inherited::Inherited;
+use keeper::Keeper;
 use local::Local;
 use reload::Reload;
 use renew::{Aim, Fetched};
@@ -114,11 +116,13 @@ async fn serve(
     let (documents, known) = watch::channel(Arc::new(us));
     let (events, happened) = mpsc::channel(EVENTS);
     let (summaries, summary) = watch::channel(None);
+    let (clocks, clock) = watch::channel(None);
     let watchers = Watchers {
         links_up: Arc::default(),
         exit_up: Arc::default(),
         witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0),
         figures: Figures::new(config.log.clone(), config.exit.is_some(), summaries),
+        keeper: Keeper::new(clocks),
     };
     let status = status::Status {
         name: config.node.name.clone(),
@@ -126,6 +130,7 @@ async fn serve(
         road: Arc::clone(&road),
         up_since: clock::now(),
         directory,
+        clock,
         summary,
         links_up: Arc::clone(&watchers.links_up),
         exit_up: Arc::clone(&watchers.exit_up),

@@ -1,5 +1,6 @@
 //! Who we are on a link, and who may be at its other end.
 
+use super::driver::Event;
 use super::serve::Served;
 use crate::directory::{Descriptor, NodeAddress};
 use crate::id::NodeId;
@@ -9,7 +10,7 @@ use crate::sys::clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Who we are and whom we know, as it changes with the directory document.
 pub type Known = watch::Receiver<Arc<Us>>;
@@ -64,6 +65,13 @@ impl Us {
         let now = clock::now();
         now.since(hello.now).max(hello.now.since(now)) <= self.clock_tolerance
     }
+}
+
+/// Tells the engine what `peer`, which has proved its link key, says of its clock: whether or not that agrees with ours, for
+/// who is wrong is for all of them together to say.
+pub(super) fn tell_clock(peer: NodeId, hello: &Hello, events: &mpsc::Sender<Event>) {
+    // Not waited for: with so much to do, the engine can go without, and a handshake can't.
+    let _ = events.try_send(Event::Clock { peer, said: hello.now });
 }
 
 /// The nodes to which there may be links, and the link keys by which nodes are let in.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
 use crate::sys::directory_fault::DirectoryFault;
-use crate::sys::log::{self, Program, log};
+use crate::sys::log::{self, Danger, Program, log};
 use crate::sys::{block_file, clock};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -158,7 +158,7 @@ pub(super) fn announce(directory: &Directory) {
 
 fn tell(fault: DirectoryFault) {
     match fault {
-        what @ DirectoryFault::Fork => log(Program::Node, log::Event::Alarm { what }),
+        DirectoryFault::Fork => log(Program::Node, log::Event::Alarm { what: Danger::Fork }),
         why => log(Program::Node, log::Event::DirectoryRejected { why }),
     }
 }

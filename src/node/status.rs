@@ -3,6 +3,7 @@
 
 use super::dial::Road;
 use crate::directory::{Document, Roles};
+use crate::engine::ClockFault;
 use crate::id::{Epoch, NodeId};
 use crate::mix::route;
 use crate::sys::clock;
@@ -27,6 +28,8 @@ pub struct Status {
     pub up_since: Time,
     /// The directory document in use.
     pub directory: watch::Receiver<Directory>,
+    /// What is wrong with the clock.
+    pub clock: watch::Receiver<Option<ClockFault>>,
     /// The figures of the last period, once there was one.
     pub summary: watch::Receiver<Option<Summary>>,
     /// How many other nodes packets can go to now.
@@ -53,6 +56,8 @@ pub struct Directory {
 /// What somebody should look after; the order is that of how much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Warning {
+    ClockOff,
+    ClockSetBack,
     DirectoryStale,
     NotEnoughNodes,
     SpoolFull,
@@ -65,6 +70,8 @@ impl Warning {
     /// Its word, as the log has it where it has one.
     const fn word(self) -> &'static str {
         match self {
+            Self::ClockOff => "clock-off",
+            Self::ClockSetBack => "clock-set-back",
             Self::DirectoryStale => "directory-stale",
             Self::NotEnoughNodes => "not-enough-nodes",
             Self::SpoolFull => "spool-full",
@@ -106,7 +113,7 @@ impl Status {
             "version": env!("CARGO_PKG_VERSION"),
             "roles": { "mix": self.roles.mix, "exit": self.roles.exit },
             "up_since": rfc3339(self.up_since),
-            "can_send": directory.has_paths && !directory.is_stale(),
+            "can_send": directory.has_paths && !directory.is_stale() && self.clock.borrow().is_none(),
             "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
             "exits": directory.exits,
             "tor": self.road.tor.is_up().map(|up| if up { "up" } else { "down" }),
@@ -120,7 +127,10 @@ impl Status {
     fn warnings(&self, directory: &Directory, summary: Option<&Summary>) -> Vec<Warning> {
         let room = summary.map_or(Room::Enough, |summary| summary.room);
         let no_exit_process = self.roles.exit && !self.exit_up.load(Ordering::Relaxed);
+        let clock = *self.clock.borrow();
         let all = [
+            (clock == Some(ClockFault::Off), Warning::ClockOff),
+            (clock == Some(ClockFault::SetBack), Warning::ClockSetBack),
             (directory.is_stale(), Warning::DirectoryStale),
             (!directory.has_paths, Warning::NotEnoughNodes),
             (room == Room::Full, Warning::SpoolFull),
@@ -179,6 +189,7 @@ pub(super) mod tests {
             road: Arc::new(Road { tor: Tor::new(Socks::Unix("/nonexistent".into())), only_tor: true }),
             up_since: Time::from_secs(1_780_000_059),
             directory: watch::channel(directory).1,
+            clock: watch::channel(None).1,
             summary: watch::channel(None).1,
             links_up: Arc::new(AtomicUsize::new(3)),
             exit_up: Arc::new(AtomicBool::new(true)),
@@ -214,14 +225,15 @@ pub(super) mod tests {
         let full = Some(Summary { room: Room::Full, ..summary() });
         let status = Status {
             directory: watch::channel(directory).1,
+            clock: watch::channel(Some(ClockFault::Off)).1,
             summary: watch::channel(full).1,
             exit_up: Arc::default(),
             ..status
         };
         status.road.tor.note(Some(TorFailure::Unreachable));
         let said = status.to_json();
-        let want = ["directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
+        let want = ["clock-off", "directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
         assert_eq!((&said["warnings"], &said["can_send"]), (&json!(want), &json!(false)));
-        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 4);
+        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 5);
     }
 }

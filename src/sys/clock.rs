@@ -2,7 +2,8 @@
 
 use crate::time::Time;
 use rand::rngs::ThreadRng;
-use std::time::SystemTime;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Now, by the wall clock; the Unix epoch if the clock stands before it.
 #[must_use]
@@ -10,6 +11,14 @@ use std::time::SystemTime;
 pub fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How long it is since this was first asked, by a clock that nobody can set and that stands still while the machine sleeps.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn uptime() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    FIRST.elapsed()
 }
 
 /// This thread's CSPRNG: ChaCha, seeded and seeded again by the operating system.

@@ -108,7 +108,17 @@ pub enum Event<'a> {
     /// Something is wrong that a person has to look into.
     Alarm {
         /// What.
-        what: DirectoryFault,
+        what: Danger,
+    },
+    /// The keys of an epoch have been destroyed, or others drawn in their place.
+    KeyRotated {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The directory document names keys of this node for few more epochs.
+    KeyExpiring {
+        /// For how many.
+        left: u64,
     },
     /// The configuration was read again.
     Reload {
@@ -122,6 +132,27 @@ pub enum Event<'a> {
     },
     /// Something that can't happen did. Please report it.
     Bug,
+}
+
+/// What a person has to look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Danger {
+    /// There are two directory documents of one epoch: somebody was shown something else than others.
+    Fork,
+    /// This node's clock is another than that of most others: it sends nothing.
+    ClockOff,
+    /// This node's clock was set back: it sends nothing.
+    ClockSetBack,
+}
+
+impl Danger {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::ClockOff => "clock-off",
+            Self::ClockSetBack => "clock-set-back",
+        }
+    }
 }
 
 impl Event<'_> {
@@ -149,6 +180,8 @@ impl Event<'_> {
             Self::SpoolLow => ("spool-low", Warning),
             Self::SpoolFull => ("spool-full", Error),
             Self::Alarm { .. } => ("alarm", Error),
+            Self::KeyRotated { .. } => ("key-rotated", Notice),
+            Self::KeyExpiring { .. } => ("key-expiring", Warning),
             Self::Summary(_) => ("summary", Info),
             Self::Reload { .. } => ("reload", Notice),
             Self::ConfigRejected { .. } => ("config-rejected", Error),
@@ -165,7 +198,10 @@ impl fmt::Display for Event<'_> {
             Self::LinkUp { node } | Self::LinkDown { node, why: None } => write!(f, ": node={node}"),
             Self::LinkDown { node, why: Some(why) } => write!(f, ": node={node}, why={}", why.word()),
             Self::TorDown { why } => write!(f, ": why={}", why.word()),
-            Self::Directory { epoch } | Self::DirectoryStale { epoch } => write!(f, ": epoch={epoch}"),
+            Self::Directory { epoch } | Self::DirectoryStale { epoch } | Self::KeyRotated { epoch } => {
+                write!(f, ": epoch={epoch}")
+            }
+            Self::KeyExpiring { left } => write!(f, ": left={left}"),
             Self::DirectoryRejected { why } => write!(f, ": why={}", why.word()),
             Self::Alarm { what } => write!(f, ": what={}", what.word()),
             Self::Reload { waiting: [] } => Ok(()),
@@ -265,7 +301,10 @@ mod tests {
                 "link-down: node=kvara, why=no-descriptor",
             ),
             (Event::DirectoryRejected { why: DirectoryFault::Rollback }, "directory-rejected: why=rollback"),
-            (Event::Alarm { what: DirectoryFault::Fork }, "alarm: what=fork"),
+            (Event::Alarm { what: Danger::Fork }, "alarm: what=fork"),
+            (Event::Alarm { what: Danger::ClockSetBack }, "alarm: what=clock-set-back"),
+            (Event::KeyRotated { epoch: Epoch(7) }, "key-rotated: epoch=7"),
+            (Event::KeyExpiring { left: 2 }, "key-expiring: left=2"),
             (Event::Reload { waiting: &[] }, "reload"),
             (Event::Reload { waiting: &["node.listen", "spool.path"] }, "reload: waiting=node.listen+spool.path"),
             (Event::ConfigRejected { at: "a\nb.toml:2:7" }, "config-rejected: at=a\\nb.toml:2:7"),
@@ -305,7 +344,10 @@ mod tests {
             Event::MtaDown,
             Event::SpoolLow,
             Event::SpoolFull,
-            Event::Alarm { what: DirectoryFault::Fork },
+            Event::Alarm { what: Danger::Fork },
+            Event::Alarm { what: Danger::ClockOff },
+            Event::KeyRotated { epoch },
+            Event::KeyExpiring { left: 2 },
             Event::Summary(summary),
             Event::Reload { waiting: &[] },
             Event::Reload { waiting: &["node.listen", "spool.path"] },
@@ -337,7 +379,16 @@ mod tests {
         }
         let no_exit = Event::Summary(&Summary { exit: None, ..exit }).to_string();
         assert!(is_silent(&format!("Nov 23 05:40:00 mail fog/milter[1]: {no_exit}")));
-        let source = include_str!("log.rs").split_once("fn word(").unwrap().1.split_once("\n    }").unwrap().0;
+        let source = include_str!("log.rs")
+            .split_once("impl Event<'_>")
+            .unwrap()
+            .1
+            .split_once("fn word(")
+            .unwrap()
+            .1
+            .split_once("\n    }")
+            .unwrap()
+            .0;
         let words = source.lines().filter_map(|line| Some(line.split_once("=> (\"")?.1.split_once('"')?.0));
         let said: BTreeSet<_> = events.iter().map(|event| event.word().0).collect();
         assert_eq!(said, words.collect(), "an event is missing here");

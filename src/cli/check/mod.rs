@@ -9,6 +9,7 @@ mod leaks;
 mod network;
 mod postfix;
 mod privileges;
+mod running;
 mod tables;
 mod tor;
 mod whom;
@@ -100,7 +101,8 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     if let Ok(spool) = fs::canonicalize(&config.spool.path) {
         findings.push(host::overwriting(&mounts, &spool));
     }
-    findings.extend([host::clock(time_service().as_deref()), host::swap(&text("/proc/swaps"))]);
+    findings.push(running::clock(config, global).unwrap_or_else(|| host::clock(time_service().as_deref())));
+    findings.push(host::swap(&text("/proc/swaps")));
     findings.extend([host::core(&text("/proc/sys/kernel/core_pattern")), tor::socks(config, whom)]);
     let is_whole = findings.last().is_some_and(|socks| socks.state == State::Good);
     if is_whole && !args.offline && config.node.onion.is_onion() {
