@@ -13,14 +13,16 @@ use fog::mail::Address;
 use fog::message::Payload;
 use fog::message::payload::Fragment;
 use fog::message::shards::{SHARD_LEN, Shape};
+use fog::sphinx::xwing::MixKey;
 use fog::sphinx::{self, Hop, Last, Packet, Randomness};
-use fog::store::{MemoryDisk, Shelf, Store};
+use fog::store::{Marks, MemoryDisk, Shelf, Store, StoreError};
 use fog::submit::{Outcome, Request, Source, Wish};
 use fog::time::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::collections::BTreeMap;
 use std::time::Duration;
-use world::{START, bare_network, later};
+use world::{Faults, Plan, START, World, bare_network, later};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -270,7 +272,7 @@ fn attack_4_a_replay_is_refused_at_once_after_a_restart_after_the_epoch_and_with
 
     // Its tags are gone with its key, and a clock that is set back brings none of them back.
     let store = Store::on(&MemoryDisk::with_files(one.disk.files())).unwrap();
-    assert_eq!((store.mark_epochs(fog::store::Marks::Replay).count(), store.mix_seed(FIRST).is_some()), (0, false));
+    assert_eq!((store.mark_epochs(Marks::Replay).count(), store.mix_seed(FIRST).is_some()), (0, false));
     drop(store);
     one.now = START;
     one.work();
@@ -429,4 +431,76 @@ fn new_bounds_drop_nothing_that_is_under_way_until_it_can_be_no_more() {
     }
     let packet = one.packet(7, long);
     assert_eq!(one.hand_over(&packet), (true, true), "a SURB of the first document can come still");
+}
+
+#[test]
+fn the_operator_gets_other_keys_for_the_epochs_of_which_nobody_has_been_told() {
+    let mut one = One::new();
+    let now = one.now;
+    let mut rng = StdRng::seed_from_u64(4);
+    assert!(one.engine().rotate_keys(now, &mut rng).unwrap().is_empty(), "all of them are named");
+    one.pass(until(1, 3 * HOUR));
+    let now = one.now;
+    let before = one.engine().public_keys(now, &mut rng).unwrap();
+    assert_eq!(one.engine().rotate_keys(now, &mut rng).unwrap(), [FIRST.plus(8)]);
+    assert_eq!(one.engine().take_gone_keys(), [FIRST.plus(8)]);
+    one.restart();
+    let after = one.engine().public_keys(now, &mut rng).unwrap();
+    let changed: Vec<_> = after.iter().filter(|(epoch, key)| before[epoch] != **key).map(|(epoch, _)| *epoch).collect();
+    assert_eq!(changed, [FIRST.plus(8)]);
+    // What is under way opens, and a document that names what was named before is taken.
+    let packet = one.packet(1, HOUR);
+    assert_eq!(one.hand_over(&packet), (true, true));
+    let document = later(&one.first, 1, |_| {});
+    assert_eq!(one.engine().missing_key(&document, now), None);
+}
+
+#[test]
+fn the_document_says_for_how_long_keys_of_a_node_are_published() {
+    let mut one = One::new();
+    for (epoch, left) in [(0, 7), (5, 2), (7, 0)] {
+        let now = Time::epoch_start(FIRST.plus(epoch), DAY);
+        assert_eq!(one.engine().published_keys_left(now), Some((FIRST.plus(epoch), left)));
+    }
+}
+
+#[test]
+fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_behind() {
+    let faults = Faults { loss: 0.02, ack_loss: 0.02, crashes: 30, torn: 15, deferral: 0.1 };
+    let mut world = World::new(Plan { nodes: NODES, mails: 80, days: 30, faults, ..Plan::new(77) });
+    world.run();
+    let (missing, doubled) = world.tally();
+    assert!(missing.is_empty() && doubled.is_empty(), "missing: {missing:?}, doubled: {doubled:?}");
+
+    let (mut ended, mut live) = (0, 0);
+    for node in 0..NODES {
+        let ((me, now), files) = (world.who(node), world.files(node));
+        let running = now.epoch(DAY);
+        let store = Store::on(&MemoryDisk::with_files(files.clone())).unwrap();
+        let keys: BTreeMap<Epoch, MixKey> =
+            store.key_epochs().map(|epoch| (epoch, MixKey::from_seed(store.mix_seed(epoch).unwrap()))).collect();
+        let oldest = *keys.first_key_value().unwrap().0;
+        assert!(oldest >= running.minus(1), "keys of epoch {oldest} in epoch {running}");
+        assert!(store.mark_epochs(Marks::Replay).all(|epoch| epoch >= oldest));
+
+        // Whatever was recorded on the links, with everything that lies on the disk.
+        for recorded in world.recorded().iter().filter(|recorded| recorded.to == node) {
+            let header = recorded.packet.header();
+            let opens = keys.values().any(|key| sphinx::open(header, key, &me).is_ok());
+            // Two hours of acceptance.
+            if recorded.at.plus(3 * HOUR) < Time::epoch_start(oldest, DAY) {
+                assert!(!opens, "a packet of {:?} opens in {running}", recorded.at.epoch(DAY));
+                let part = &header[1000..1032];
+                assert!(!files.iter().any(|file| file.windows(32).any(|window| window == part)));
+                ended += 1;
+            } else {
+                live += usize::from(opens);
+            }
+        }
+        // A copy of the database from day ten is as dead: with the keys of today, no row of it opens.
+        let ([db, slab, _], [.., keys_now]) = (world.copy(node), files);
+        let copy = Store::on(&MemoryDisk::with_files([db, slab, keys_now]));
+        assert!(matches!(copy.err(), Some(StoreError::NoKey(epoch)) if epoch < oldest));
+    }
+    assert!(ended > 100, "{ended} packets of ended epochs are too few to say anything, {live} of live ones");
 }

@@ -57,12 +57,15 @@ pub struct Plan {
     /// How they shall go.
     pub wish: Wish,
     pub faults: Faults,
+    /// For so many days there is a new document at each epoch's start, and mails come all the time, half of them near that
+    /// moment; none: one document for all of a few hours.
+    pub days: u32,
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
         let (sizes, wish) = (vec![700, 3_000, 40_000, 150_000], Wish::default());
-        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, faults: Faults::NONE }
+        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, faults: Faults::NONE, days: 0 }
     }
 }
 
@@ -74,12 +77,30 @@ const SEND_EVERY: Duration = Duration::from_secs(20);
 const BUSY: Duration = Duration::from_secs(8 * 3600);
 /// By then everything must have arrived: far more than the longest path and the longest queue.
 const END: Duration = Duration::from_secs(60 * 3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// In a network of many days, a slot comes so seldom.
+const SELDOM: Duration = Duration::from_secs(600);
+/// As often an engine is called at least where the clock is to destroy something, as its driver does.
+const BEAT: Duration = Duration::from_secs(1800);
+/// Of so many packets one is remembered.
+const SAMPLE: u64 = 4;
 
 struct Node {
     engine: Option<Engine>,
     disk: MemoryDisk,
     setup: Box<dyn Fn() -> Setup>,
+    identity: IdentityKey,
+    descriptor: Descriptor,
+    /// Which of the documents it goes by.
+    goes_by: usize,
     rng: StdRng,
+}
+
+/// A packet as whoever listens on a link has recorded it.
+pub struct Recorded {
+    pub to: usize,
+    pub at: Time,
+    pub packet: Packet,
 }
 
 enum Event {
@@ -91,6 +112,9 @@ enum Event {
     Crash { node: usize },
     Tear { node: usize },
     Wake { node: usize },
+    Epoch,
+    Document { node: usize, number: usize },
+    Beat,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -113,7 +137,10 @@ pub struct World {
     rng: StdRng,
     nodes: Vec<Node>,
     ids: BTreeMap<NodeId, usize>,
-    document: Document,
+    documents: Vec<Document>,
+    recorded: Vec<Recorded>,
+    /// The files of each node as they were once.
+    copies: Vec<[Vec<u8>; 3]>,
     links: BTreeMap<(usize, usize), Link>,
     events: BTreeMap<(Time, u64), Event>,
     counter: u64,
@@ -134,7 +161,7 @@ impl World {
             mean_delay: Duration::from_secs(1800),
             max_delay: Duration::from_secs(4 * 3600),
             tick: Duration::from_secs(60),
-            send_every: SEND_EVERY,
+            send_every: if plan.days == 0 { SEND_EVERY } else { SELDOM },
             max_size: 8 << 20,
             ..Params::default()
         };
@@ -148,7 +175,9 @@ impl World {
             rng,
             nodes,
             ids,
-            document,
+            documents: vec![document],
+            recorded: Vec::new(),
+            copies: Vec::new(),
             links: BTreeMap::new(),
             events: BTreeMap::new(),
             counter: 0,
@@ -180,9 +209,25 @@ impl World {
             let (node, at) = (self.rng.random_range(0..self.nodes.len()), self.moment());
             self.at(at, Event::Tear { node });
         }
+        let first = START.epoch(DAY);
+        for day in 1..=u64::from(self.plan.days) {
+            self.at(Time::epoch_start(first.plus(day), DAY), Event::Epoch);
+        }
+        if self.plan.days > 0 {
+            for beat in 1..(self.plan.days + 1) * 48 {
+                self.at(START.plus(BEAT * beat), Event::Beat);
+            }
+        }
     }
 
     fn moment(&mut self) -> Time {
+        if self.plan.days > 0 {
+            let day = DAY * self.rng.random_range(0..self.plan.days);
+            let near = self.rng.random_bool(0.5);
+            // START is at eight in the morning: sixteen hours before an epoch's end.
+            let hours = if near { 13 * 3600..19 * 3600 } else { 0..24 * 3600 };
+            return START.plus(day).plus(Duration::from_secs(self.rng.random_range(hours)));
+        }
         START.plus(Duration::from_millis(self.rng.random_range(0..u64::try_from(BUSY.as_millis()).unwrap())))
     }
 
@@ -194,7 +239,11 @@ impl World {
     /// Plays everything until nothing is left to happen.
     pub fn run(&mut self) {
         while let Some(((at, _), event)) = self.events.pop_first() {
-            assert!(at.since(START) < END, "seed {}: something still moves after the end", self.plan.seed);
+            assert!(
+                at.since(START) < END + DAY * self.plan.days,
+                "seed {}: something still moves after the end",
+                self.plan.seed
+            );
             self.now = self.now.max(at);
             self.play(event);
         }
@@ -205,6 +254,9 @@ impl World {
             Event::Submit { node, mail, again } => self.submit(node, mail, again),
             Event::Packet { from, to, link, id, packet } => {
                 if self.is_alive((from, to), link) {
+                    if self.plan.days > 0 && self.counter.is_multiple_of(SAMPLE) {
+                        self.recorded.push(Recorded { to, at: self.now, packet: packet.clone() });
+                    }
                     let token = self.token(to, Asked::Packet { from, link, id });
                     let from = self.id(from);
                     self.tell(to, Input::Packet { token, from, packet });
@@ -235,12 +287,41 @@ impl World {
                 let writes = self.rng.random_range(0..12);
                 self.nodes[node].disk.fail_after(writes);
             }
+            Event::Epoch => self.agree(),
+            Event::Document { node, number } => {
+                self.nodes[node].goes_by = number;
+                let document = Box::new(self.documents[number].clone());
+                self.tell(node, Input::Document(document));
+            }
+            Event::Beat => (0..self.nodes.len()).for_each(|node| self.step(node, vec![])),
             Event::Wake { node } => {
                 if self.wakes.get(&node) == Some(&self.now) {
                     self.wakes.remove(&node);
                     self.step(node, vec![]);
                 }
             }
+        }
+    }
+
+    /// The next document, with the keys that nodes publish by now. Each takes it in its time.
+    fn agree(&mut self) {
+        if self.documents.len() == 10 {
+            self.copies = self.nodes.iter().map(|node| node.disk.files()).collect();
+        }
+        let now = self.now;
+        let signed = self.nodes.iter_mut().map(|node| {
+            let engine = node.engine.as_mut().unwrap();
+            node.descriptor.mix_keys = engine.public_keys(now, &mut node.rng).unwrap();
+            node.descriptor.sequence += 1;
+            node.descriptor.clone().sign(&node.identity).unwrap()
+        });
+        let params = self.documents[0].params().clone();
+        let document = document_of(now.epoch(DAY), params, signed.collect(), &mut self.rng);
+        let number = self.documents.len();
+        self.documents.push(document);
+        for node in 0..self.nodes.len() {
+            let later = Duration::from_secs(self.rng.random_range(0..3 * 3600));
+            self.at(now.plus(later), Event::Document { node, number });
         }
     }
 
@@ -277,8 +358,11 @@ impl World {
         self.step(node, vec![input]);
     }
 
-    fn step(&mut self, node: usize, inputs: Vec<Input>) {
+    fn step(&mut self, node: usize, mut inputs: Vec<Input>) {
         let now = self.now;
+        if self.plan.days > 0 {
+            inputs.push(Input::Uptime(now.since(START)));
+        }
         let it = &mut self.nodes[node];
         let Some(engine) = &mut it.engine else { return };
         let Ok(outputs) = engine.handle(inputs, now, &mut it.rng) else {
@@ -384,11 +468,35 @@ impl World {
         let it = &mut self.nodes[node];
         it.disk = it.disk.after_power_cut(&mut self.rng);
         let store = Store::on(&it.disk).unwrap();
-        let engine = Engine::open(store, (it.setup)(), Some(Box::new(self.document.clone()))).unwrap();
+        let document = Box::new(self.documents[it.goes_by].clone());
+        let mut engine = Engine::open(store, (it.setup)(), Some(document)).unwrap();
+        if let Some(before) = it.goes_by.checked_sub(1) {
+            engine = engine.after(&self.documents[before]);
+        }
         // A crash must not make the dice fall as they did.
         it.rng = StdRng::seed_from_u64(self.rng.next_u64());
         it.engine = Some(engine);
         self.tell(node, Input::ExitUp);
+    }
+
+    /// The files of a node, now.
+    pub fn files(&self, node: usize) -> [Vec<u8>; 3] {
+        self.nodes[node].disk.files()
+    }
+
+    /// The files of a node as they were when the tenth document came.
+    pub fn copy(&self, node: usize) -> [Vec<u8>; 3] {
+        self.copies[node].clone()
+    }
+
+    /// A part of what somebody has recorded on the links.
+    pub fn recorded(&self) -> &[Recorded] {
+        &self.recorded
+    }
+
+    /// Who a node is, and what it is now.
+    pub fn who(&self, node: usize) -> (NodeId, Time) {
+        (self.id(node), self.now)
     }
 
     /// The mails that are in no outbox, and those that are in more than one or there twice.
@@ -495,7 +603,8 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         dedup_key: Secret::filled(|key| *key = dedup),
     };
     let rng = StdRng::seed_from_u64(rng.next_u64());
-    (Node { engine: None, disk, setup: Box::new(setup), rng }, descriptor.sign(&identity).unwrap())
+    let signed = descriptor.clone().sign(&identity).unwrap();
+    (Node { engine: None, disk, setup: Box::new(setup), identity, descriptor, goes_by: 0, rng }, signed)
 }
 
 /// The setups and disks of `n` nodes and their document, without a world.
