@@ -115,11 +115,12 @@ impl One {
 
     /// The epochs of which it has keys.
     fn keys(&self) -> Vec<u64> {
-        Store::on(&MemoryDisk::with_files(self.disk.files()))
-            .unwrap()
-            .key_epochs()
-            .map(|epoch| epoch.0 - FIRST.0)
-            .collect()
+        self.store().key_epochs().map(|epoch| epoch.0 - FIRST.0).collect()
+    }
+
+    /// What lies on its disk, opened by somebody else.
+    fn store(&self) -> Store {
+        Store::on(&MemoryDisk::with_files(self.disk.files())).unwrap()
     }
 
     /// A packet for this node with its key of an epoch, to be held for `hold`, then to end here.
@@ -233,7 +234,7 @@ fn rows_that_outlive_their_epoch_are_sealed_anew_a_few_at_a_time_and_nothing_of_
     }
     assert!(one.submit());
     one.pass(2 * HOUR);
-    let parts = |one: &One| Store::on(&MemoryDisk::with_files(one.disk.files())).unwrap().rows(Shelf::Parts).unwrap();
+    let parts = |one: &One| one.store().rows(Shelf::Parts).unwrap();
     assert_eq!(parts(&one).len(), 9);
     assert!(parts(&one).iter().all(|row| row.epoch == FIRST));
     one.pass(until(1, 2 * HOUR));
@@ -271,7 +272,7 @@ fn attack_4_a_replay_is_refused_at_once_after_a_restart_after_the_epoch_and_with
     assert_eq!((one.engine().counts().replayed, one.engine().counts().dropped), (2, 1));
 
     // Its tags are gone with its key, and a clock that is set back brings none of them back.
-    let store = Store::on(&MemoryDisk::with_files(one.disk.files())).unwrap();
+    let store = one.store();
     assert_eq!((store.mark_epochs(Marks::Replay).count(), store.mix_seed(FIRST).is_some()), (0, false));
     drop(store);
     one.now = START;
@@ -380,6 +381,26 @@ fn attack_18_a_clock_that_three_families_call_wrong_stops_sending_until_it_is_ri
     }
     one.hear(&[500, -500, 590, -590]);
     assert_eq!(one.fault(), None, "within ten minutes");
+}
+
+#[test]
+fn attack_18_nothing_is_given_up_or_refused_by_a_clock_that_is_wrong() {
+    let mut one = One::new();
+    let first = one.packet(0, HOUR);
+    assert_eq!(one.hand_over(&first), (true, true));
+    one.pass(2 * HOUR);
+    one.hear(&[0, 0, 0]);
+    let parts = |one: &One| one.store().rows(Shelf::Parts).unwrap().len();
+    assert_eq!(parts(&one), 1, "its fragment waits for its siblings");
+    let right = one.now;
+    one.now = right.plus(10 * DAY);
+    one.work();
+    assert_eq!((one.fault(), parts(&one)), (Some(ClockFault::Off), 1));
+    let second = one.packet(0, HOUR);
+    assert_eq!(one.hand_over(&second), (false, false), "it can wait where it is");
+    one.now = right;
+    assert_eq!(one.hand_over(&second), (true, true));
+    assert_eq!((one.fault(), parts(&one)), (None, 1));
 }
 
 #[test]

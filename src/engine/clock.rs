@@ -31,6 +31,9 @@ pub enum ClockFault {
 pub(super) struct Clock {
     /// How far the clock of each node is ahead of our uptime, in milliseconds.
     heard: BTreeMap<NodeId, i128>,
+    /// The median of that, and whether something has been heard since it was taken.
+    theirs: Option<i128>,
+    is_stale: bool,
     uptime: Option<Duration>,
     /// How far our clock was ahead of our uptime when it was looked at last.
     ahead: Option<i128>,
@@ -57,12 +60,14 @@ impl Clock {
     pub(super) fn heard(&mut self, peer: NodeId, said: Time) {
         if let Some(up) = self.uptime {
             self.heard.insert(peer, ahead(said, up));
+            self.is_stale = true;
         }
     }
 
     /// Forgets what nodes have said that `document` doesn't name.
     pub(super) fn document(&mut self, document: &Document) {
         self.heard.retain(|id, _| document.node(id).is_some());
+        self.is_stale = true;
     }
 
     /// Looks at the clock. Without an uptime nothing can be said of it.
@@ -70,7 +75,10 @@ impl Clock {
         let (Some(up), Some(document)) = (self.uptime, document) else { return };
         let tolerance = millis((document.params().epoch / 144).max(LEAST_TOLERANCE));
         let ours = ahead(now, up);
-        let theirs = self.median(document, me);
+        if std::mem::take(&mut self.is_stale) {
+            self.theirs = self.median(document, me);
+        }
+        let theirs = self.theirs;
         self.confirmed = theirs.is_some_and(|theirs| (ours - theirs).abs() <= tolerance);
         let last = self.ahead.replace(ours).unwrap_or_else(|| ours.max(ahead(self.good, up)));
         if self.before.is_none() && ours + tolerance < last {

@@ -283,7 +283,7 @@ impl Relay {
     /// it may have jumped, and what seems late to it is not.
     fn drop_late<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         let Some(params) = batch.document.map(Document::params) else { return Ok(()) };
-        if self.clocks_agreed.is_none_or(|agreed| batch.now.since(agreed) > params.epoch / 24) {
+        if batch.clock_is_wrong || self.clocks_agreed.is_none_or(|agreed| batch.now.since(agreed) > params.epoch / 24) {
             return Ok(());
         }
         // A little later than by our clock: the next hop's may be behind.
