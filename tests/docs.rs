@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The page of each verb.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("demo", "fog-demo.1"),
     ("init", "fog-directory.8"),
     ("setup", "fog-setup.8"),
@@ -21,6 +21,7 @@ const PAGES: [(&str, &str); 15] = [
     ("node", "fog-node.8"),
     ("exit", "fog-node.8"),
     ("status", "fog-status.8"),
+    ("stats", "fog-stats.8"),
     ("queue", "fog-status.8"),
     ("config", "fog-status.8"),
     ("milter", "fog-milter.8"),

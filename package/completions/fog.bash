@@ -58,6 +58,9 @@ _fog() {
             fog,setup)
                 cmd="fog__subcmd__setup"
                 ;;
+            fog,stats)
+                cmd="fog__subcmd__stats"
+                ;;
             fog,status)
                 cmd="fog__subcmd__status"
                 ;;
@@ -119,7 +122,7 @@ _fog() {
 
     case "${cmd}" in
         fog)
-            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo init setup check config send queue status node-info keys directory block node exit milter"
+            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo init setup check config send queue status stats node-info keys directory block node exit milter"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1150,6 +1153,44 @@ _fog() {
             fi
             case "${prev}" in
                 --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__stats)
+            opts="-c -j -q -h --format --html --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json mlist2 prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --html)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

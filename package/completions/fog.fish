@@ -41,6 +41,7 @@ complete -c fog -n "__fish_fog_needs_command" -f -a "config" -d 'What is configu
 complete -c fog -n "__fish_fog_needs_command" -f -a "send" -d 'Hand over a mail (sendmail-like; also the MTA\'s pipe)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "queue" -d 'What waits here: list | retry | drop'
 complete -c fog -n "__fish_fog_needs_command" -f -a "status" -d 'This node, now (--watch, --json, --nagios)'
+complete -c fog -n "__fish_fog_needs_command" -f -a "stats" -d 'Every node\'s last 12 epochs (--html DIR, --format ...)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "node-info" -d 'This node\'s signed descriptor, to give to the directory'
 complete -c fog -n "__fish_fog_needs_command" -f -a "keys" -d 'This node\'s mix keys: list | rotate'
 complete -c fog -n "__fish_fog_needs_command" -f -a "directory" -d 'The document: add | sign | show | fetch | verify | import'
@@ -204,6 +205,19 @@ complete -c fog -n "__fish_fog_using_subcommand status" -l nagios -d 'One line f
 complete -c fog -n "__fish_fog_using_subcommand status" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand status" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand status" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand stats" -l format -d 'How to print it' -r -f -a "text\t'For people: a strip for each node'
+json\t'One object'
+mlist2\t'The list that clients of the earlier remailers read'
+prometheus\t'For the textfile collector of node_exporter'"
+complete -c fog -n "__fish_fog_using_subcommand stats" -l html -d 'Write a page, nodes.json and mlist2.txt into DIR [default: stats.publish]' -r -F
+complete -c fog -n "__fish_fog_using_subcommand stats" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand stats" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand stats" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand stats" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand stats" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand stats" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand node-info" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand node-info" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand node-info" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

@@ -19,6 +19,7 @@ pub mod node_info;
 pub mod queue;
 pub mod send;
 pub mod setup;
+pub mod stats;
 pub mod status;
 mod words;
 
@@ -63,6 +64,8 @@ enum Verb {
     Queue(queue::Args),
     /// This node, now (--watch, --json, --nagios)
     Status(status::Args),
+    /// Every node's last 12 epochs (--html DIR, --format ...)
+    Stats(stats::Args),
     /// This node's signed descriptor, to give to the directory
     NodeInfo(node_info::Args),
     /// This node's mix keys: list | rotate
@@ -84,7 +87,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo"]),
     ("Set up", &["init", "setup", "check", "config"]),
     ("Use", &["send", "queue"]),
-    ("Watch", &["status"]),
+    ("Watch", &["status", "stats"]),
     ("Operate", &["node-info", "keys", "directory", "block"]),
     ("Services", &["node", "exit", "milter"]),
 ];
@@ -132,6 +135,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
             return print(line.as_bytes()).map_or(ExitCode::Unknown, |()| code);
         }
         Some(Verb::Status(args)) => status::run(args, &cli.global),
+        Some(Verb::Stats(args)) => stats::run(args, &cli.global),
         Some(Verb::Queue(args)) => queue::run(args, &cli.global),
         Some(Verb::Config(args)) => config::run(args, &cli.global),
         Some(Verb::Demo(args)) => demo::run(args, &cli.global),

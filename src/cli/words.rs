@@ -2,7 +2,8 @@
 
 use super::error::CliError;
 use super::global::Global;
-use crate::directory::{Candidate, Params};
+use crate::config::Config;
+use crate::directory::{Candidate, Document, Params};
 use crate::store::StoreError;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::file::{self, SecretError};
@@ -66,6 +67,22 @@ pub(super) fn candidate(path: &Path) -> Result<Option<Candidate>, CliError> {
             .found(rejected.to_string())
     });
     parsed.map(Some)
+}
+
+/// The document that the node goes by.
+pub(super) fn document_in_use(config: &Config, now: Time, global: &Global) -> Result<Document, CliError> {
+    let path = config.spool.document();
+    let text = file::read_text(&path, MAX_DOCUMENT).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CliError::new(ExitCode::Config, "there is no directory document")
+            .found(format!("{} is missing", path.display()))
+            .try_(command(global, "directory fetch")),
+        _ => io_trouble(&path, &error),
+    })?;
+    Document::reopen(&text, &config.trust, now).map_err(|rejected| {
+        CliError::new(ExitCode::Config, "the directory document is not one to go by")
+            .found(format!("{}: {rejected}", path.display()))
+            .try_(command(global, "directory fetch"))
+    })
 }
 
 /// `fog VERB`, for the same configuration.

@@ -1,7 +1,7 @@
 //! Which keys there are.
 
 /// Each table and its keys. What is not in here is refused, with the nearest that is.
-pub(crate) const KEYS: [(&str, &[&str]); 8] = [
+pub(crate) const KEYS: [(&str, &[&str]); 9] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
     ("entry", &["suffix", "max-size", "rules"]),
     (
@@ -24,6 +24,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     ("milter", &["listen", "on-full-divert", "mixed", "networks"]),
     ("spool", &["path", "max"]),
     ("log", &["level", "target", "every", "round"]),
+    ("stats", &["publish"]),
 ];
 
 /// The keys of `[network]`, which stand in no file: they are given when a network is founded.

@@ -57,6 +57,8 @@ pub struct Config {
     pub block_is_named: bool,
     /// `[log]`
     pub log: Log,
+    /// `stats.publish`: where the page of the network's nodes is written.
+    pub publish: Option<PathBuf>,
 }
 
 /// Who the node is and where it listens.
@@ -195,6 +197,12 @@ impl Spool {
     pub fn previous_document(&self) -> PathBuf {
         self.path.join("directory.previous")
     }
+
+    /// What the documents of the last epochs said of each node.
+    #[must_use]
+    pub fn uptimes(&self) -> PathBuf {
+        self.path.join("uptimes")
+    }
 }
 
 impl Config {
@@ -222,7 +230,8 @@ impl Config {
         let block = settings.or("exit.block", usual.clone(), PATH, path_under(base))?;
         let block_is_named = block != usual;
         let (sources, log) = (sources(&settings)?, logging::log(&settings, base)?);
-        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, block_is_named, log })
+        let publish = settings.optional("stats.publish", PATH, path_under(base))?;
+        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, block_is_named, log, publish })
     }
 }
 

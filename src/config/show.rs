@@ -95,6 +95,7 @@ impl Config {
                 LogTarget::Syslog(path) => format!("syslog:{}", path.display()),
             })),
             "log.every" => Some(text(&span(self.log.every))),
+            "stats.publish" => path(self.publish.as_deref()?),
             "log.round" => Some(self.log.round.to_string()),
             _ => None,
         }

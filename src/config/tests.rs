@@ -187,7 +187,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         ("spool = 1", "fog.toml:1:1: `spool` is a table\n    spool = 1\n    [spool]"),
         (
             "[colours]",
-            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, milter, spool, log",
+            "fog.toml:1:2: there is no table [colours]\n    [colours]\n    there are node, entry, exit, tor, directory, milter, spool, log, stats",
         ),
         (
             "[spool]\nmax = \"2X\"",
@@ -266,7 +266,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 35] = [
+const ROWS: [Row; 36] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
     row(
@@ -326,6 +326,7 @@ const ROWS: [Row; 35] = [
     row("log.target", "\"syslog:/dev/log\"", &["\"\"", "\"syslog:\"", "\"stdout\"", "\"unix:/dev/log\""]),
     row("log.every", "\"10m\"", &["\"9m\"", "\"599s\"", "\"8d\"", "\"1\""]),
     row("log.round", "8", &["7", "0", "-8", "\"many\"", "1048577"]),
+    row("stats.publish", "\"/www\"", &["\"\"", "\"/a\\tb\""]),
 ];
 
 /// TOML that stands for nothing any key takes.

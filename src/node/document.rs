@@ -7,6 +7,8 @@ use crate::id::{Epoch, NodeId};
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::file;
+use crate::sys::history::History;
+use crate::sys::log::{self, Program, log};
 use crate::time::Time;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -52,6 +54,13 @@ pub(super) fn keep(config: &Config, document: &Document, before: &Document, now:
     let write = |path: &Path, document: &Document| file::replace(path, document.to_text().as_bytes(), file::PUBLIC);
     write(&config.spool.previous_document(), before)?;
     write(&config.spool.document(), document)
+}
+
+/// Notes what `document` says of each node, for `fog stats`. A node that can't do that mixes all the same.
+pub(super) fn note(config: &Config, document: &Document) {
+    if History::note(&config.spool.uptimes(), document).is_err() {
+        log(Program::Node, log::Event::DirectoryRejected { why: DirectoryFault::Unwritable });
+    }
 }
 
 fn read_at(path: &Path, config: &Config, now: Time) -> Result<Document, NotTaken> {

@@ -155,6 +155,7 @@ async fn serve(
     let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;
 
     reload::announce(&shown.borrow());
+    document::note(config, &document);
     log(Program::Node, Event::Ready);
     ready();
     let (aims, aim) = watch::channel(Aim::new(&document, &ours.id, &config.sources));

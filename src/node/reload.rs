@@ -132,6 +132,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
 
     /// Lets links go by `document`, which the engine has taken.
     fn go_by(&mut self, document: Document) {
+        document::note(&self.config, &document);
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret);

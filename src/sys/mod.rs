@@ -5,6 +5,7 @@ pub mod clock;
 pub mod directory_fault;
 pub mod exit_code;
 pub mod file;
+pub mod history;
 pub mod key_file;
 pub mod log;
 pub mod memory;
