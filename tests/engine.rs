@@ -492,15 +492,46 @@ fn parts_that_wait_in_vain_count_for_who_handed_them_over() {
     assert_eq!(taken, 10);
     let later = START.plus(HELD);
     nodes.handle(EXIT, later, Input::LinkUp(nodes.ids[MIX]));
-    let packet = nodes.lone_fragment(EXIT, None, 20);
-    assert!(!nodes.hand_over(later, FLOODER, EXIT, packet));
-    let packet = nodes.lone_fragment(EXIT, None, 21);
+    assert_eq!(nodes.counts(EXIT).dropped, 5, "a third of half of the half for others is kept");
+    let taken = nodes.flood(later, (FLOODER, EXIT), |nodes, n| nodes.lone_fragment(EXIT, None, 20 + n));
+    assert_eq!(taken, 5, "what is kept is in its share");
+    let packet = nodes.lone_fragment(EXIT, None, 40);
     assert!(nodes.hand_over(later, HONEST, EXIT, packet));
     // When the sets are given up, their room is free again.
     let given_up = later.plus(nodes.engines[EXIT].document().unwrap().params().epoch * 6);
     nodes.handle(EXIT, given_up, Input::LinkUp(nodes.ids[MIX]));
     let garbage = Packet::from_bytes(&[7; 65_536]).unwrap();
     assert!(nodes.hand_over(given_up, FLOODER, EXIT, garbage));
+}
+
+/// Somebody has packets sent to an exit for weeks whose mails never become whole, through a mix that passes them on in
+/// good faith. Neither that mix nor another is shut out, and of what others brought nothing goes.
+#[test]
+fn a_patient_flood_of_lone_pieces_through_an_honest_mix_shuts_nobody_out_and_spoils_no_mail_of_others() {
+    let mut nodes = Nodes::new(slots(60));
+    let (a, b) = (attacks::pieces("a@example.com", 1), attacks::pieces("b@example.com", 2));
+    let piece = |nodes: &mut Nodes, (shape, shards, set): &(Shape, Vec<Shard>, SetId), index: u8| {
+        let (set, shard) = (*set, &shards[usize::from(index)]);
+        nodes.build(EXIT, None, &Payload::Fragment(Fragment { set, shape: *shape, index, shard }))
+    };
+    let first = piece(&mut nodes, &a, 0);
+    assert!(nodes.hand_over(START, FLOODER, EXIT, first), "the other mix brings half of a mail");
+    let mut now = START;
+    for n in 0..12 {
+        for k in 0..4 {
+            let packet = nodes.lone_fragment(EXIT, None, 100 + 4 * n + k);
+            assert!(nodes.hand_over(now, HONEST, EXIT, packet), "{n}: the honest mix is shut out");
+        }
+        now = now.plus(HELD);
+        nodes.handle(EXIT, now, Input::LinkUp(nodes.ids[MIX]));
+    }
+    // Mail comes in as before: the one that began before the flood, and one that begins now.
+    for packet in [piece(&mut nodes, &a, 1), piece(&mut nodes, &b, 2), piece(&mut nodes, &b, 1)] {
+        assert!(nodes.hand_over(now, HONEST, EXIT, packet));
+    }
+    nodes.handle(EXIT, now.plus(HELD), Input::LinkUp(nodes.ids[MIX]));
+    assert_eq!(nodes.counts(EXIT).assembled, 2);
+    assert_eq!(nodes.counts(EXIT).dropped, 48 - 4, "four lone pieces are left");
 }
 
 #[test]
@@ -615,6 +646,50 @@ fn all_recipients_together_get_no_more_than_the_rate() {
         handed += more;
     }
     assert_eq!(handed, 3);
+}
+
+#[test]
+fn what_an_exit_does_not_write_to_it_does_not_whoever_sends_it() {
+    let mut exit = Delivering::new(|_| {});
+    // Out of the network again, and beyond what this exit says in the document.
+    assert!(exit.receive(&[("a@example.com.fog", MAIL), ("a@example.org", MAIL)], 0).is_empty());
+    assert_eq!((exit.nodes.counts(EXIT).undeliverable, exit.nodes.counts(EXIT).assembled), (2, 0));
+}
+
+#[test]
+fn a_mail_that_the_mta_defers_for_five_epochs_is_given_up_and_not_before() {
+    let mut exit = Delivering::new(|_| {});
+    let packet = exit.nodes.mail(EXIT, 1);
+    assert!(exit.nodes.hand_over(exit.now, HONEST, EXIT, packet));
+    let epoch = exit.nodes.engines[EXIT].document().unwrap().params().epoch;
+    let tries = exit.pass(epoch * 49 / 10, |_| Disposition::Temporary).len();
+    assert!(tries > 20 && exit.nodes.counts(EXIT).undeliverable == 0, "{tries} tries");
+    assert!(exit.pass(epoch / 2, |_| Disposition::Temporary).len() <= 3);
+    assert_eq!((exit.nodes.counts(EXIT).undeliverable, exit.nodes.counts(EXIT).delivered), (1, 0));
+    assert!(exit.pass(epoch, |_| Disposition::Delivered).is_empty());
+}
+
+#[test]
+fn pieces_are_waited_for_five_epochs_and_a_spare_one_that_comes_late_is_kept_by_nobody() {
+    let mut nodes = Nodes::new(slots(60));
+    let (shape, shards, set) = attacks::pieces("a@example.com", 1);
+    let packet = nodes.lone_fragment(EXIT, None, 9);
+    assert!(nodes.hand_over(START, HONEST, EXIT, packet));
+    for index in [0, 2, 1] {
+        let shard = &shards[usize::from(index)];
+        let packet = nodes.build(EXIT, None, &Payload::Fragment(Fragment { set, shape, index, shard }));
+        assert!(nodes.hand_over(START, HONEST, EXIT, packet));
+    }
+    let due = START.plus(HELD);
+    nodes.handle(EXIT, due, Input::LinkUp(nodes.ids[MIX]));
+    assert_eq!((nodes.counts(EXIT).assembled, nodes.counts(EXIT).dropped), (1, 1), "the spare piece");
+    let epoch = nodes.engines[EXIT].document().unwrap().params().epoch;
+    nodes.handle(EXIT, due.plus(epoch * 49 / 10), Input::LinkUp(nodes.ids[MIX]));
+    assert_eq!(nodes.counts(EXIT).dropped, 1, "a sibling of the lone piece may still come");
+    nodes.handle(EXIT, due.plus(epoch * 51 / 10), Input::LinkUp(nodes.ids[MIX]));
+    assert_eq!(nodes.counts(EXIT).dropped, 2);
+    let used = nodes.engines.remove(EXIT).into_store().usage().unwrap().slots;
+    assert_eq!(used, 2, "the mail for the MTA, and nothing else");
 }
 
 #[test]
@@ -826,6 +901,10 @@ fn a_mail_that_no_exit_could_take_once_it_is_clean_is_refused_at_the_door() {
     assert_eq!(nodes.submit(START, "a@example.com", MAIL), Outcome::Permanent(Reason::NotFog));
     assert_eq!(nodes.submit(START, "a@example.com.fog.fog", MAIL), Outcome::Permanent(Reason::NoExit));
     assert_eq!(nodes.submit(START, "anon@fog.invalid.fog", MAIL), Outcome::Permanent(Reason::NoExit));
+    let mut strict = Nodes::new(|setup| setup.max_size = MAIL.len());
+    assert!(matches!(strict.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
+    let longer = [MAIL, b"\r\n"].concat();
+    assert_eq!(strict.submit(START, "a@example.com.fog", &longer), Outcome::Permanent(Reason::MailTooBig));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::meter::{Meter, RecipientMark};
 use super::outbox::Outbox;
+use super::parts::Parts;
 use super::queue::hour_of;
 use super::queue::{Listed, QueueId, State, hours};
 use super::quota::Quota;
@@ -9,7 +10,7 @@ use super::relay::Ended;
 use super::rows::{Outgoing, Part, Place, damaged};
 use super::{Batch, DeliveryId, ExitSetup, Output, entry};
 use crate::delivery::Disposition;
-use crate::id::SetId;
+use crate::id::{NodeId, SetId};
 use crate::mail::address::Address;
 use crate::mail::block::{BlockList, mailbox};
 use crate::mail::news;
@@ -39,6 +40,7 @@ const GIVE_UP: u32 = 5;
 pub(super) struct Exit {
     up: bool,
     sets: BTreeMap<SetId, Set>,
+    parts: Parts,
     outbox: Outbox,
     meter: Meter,
     /// Until then as many have gone out in all as may.
@@ -59,6 +61,7 @@ impl Exit {
         for row in store.rows(Shelf::Parts)? {
             let Part { arrived, place } = Part::decode(&row.meta)?;
             quota.charge(row.id, None);
+            exit.parts.add(row.id, None, place.set, place.index);
             let set = exit.sets.entry(place.set).or_insert(Set { shape: place.shape, arrived, parts: BTreeMap::new() });
             set.parts.insert(place.index, row.id);
         }
@@ -150,10 +153,13 @@ impl Exit {
         }
         let stored = self.sets.get(&set).map_or(0, |set| set.parts.len());
         if stored + 1 < usize::from(shape.k()) {
+            let owner = batch.quota.owner(row);
+            self.make_room(batch, owner)?;
             let part = Part { arrived: hour_of(batch.now), place };
             let part = batch.txn.put(Shelf::Parts, batch.epoch, &part.encode(), shard, &[], batch.rng)?;
             // It lies here for as long as its siblings stay away, which its sender decides.
             batch.quota.inherit(row, part);
+            self.parts.add(part, owner, set, index);
             let kept = Set { shape, arrived: batch.now, parts: BTreeMap::new() };
             self.sets.entry(set).or_insert(kept).parts.insert(index, part);
             batch.book.opened(arrival, set, batch.now, &mut batch.out);
@@ -183,9 +189,28 @@ impl Exit {
         batch.txn.mark(Marks::Delivered, batch.epoch, id.0)?;
         let Some(set) = self.sets.remove(&id) else { return Ok(()) };
         set.parts.into_values().try_for_each(|row| {
+            self.parts.remove(row);
             batch.quota.release(row);
             batch.txn.delete(Shelf::Parts, row)
         })
+    }
+
+    /// Lets the oldest pieces of a neighbour go that has filled its share of what waits here. That their set was here is
+    /// not remembered: its other pieces may still do.
+    fn make_room<R>(&mut self, batch: &mut Batch<'_, '_, R>, owner: Option<NodeId>) -> Result<(), StoreError> {
+        while let Some((row, id, index)) = self.parts.in_the_way(owner, batch.setup.rooms().parts()) {
+            self.parts.remove(row);
+            if let Some(set) = self.sets.get_mut(&id) {
+                set.parts.remove(&index);
+                if set.parts.is_empty() {
+                    self.sets.remove(&id);
+                }
+            }
+            batch.quota.release(row);
+            batch.txn.delete(Shelf::Parts, row)?;
+            batch.counts.dropped += 1;
+        }
+        Ok(())
     }
 
     /// Puts the mail that the packet in `row` completes into the outbox, once however often it comes.

@@ -17,6 +17,7 @@ mod exit;
 mod keys;
 mod meter;
 mod outbox;
+mod parts;
 mod proof;
 mod queue;
 mod quota;

@@ -37,6 +37,11 @@ impl Rooms {
         let outbox = if is_exit { half / 2 } else { 0 };
         Self { own: half - outbox, packets: half, outbox }
     }
+
+    /// How much of the room for packets may be in use by pieces of mails that are not whole yet.
+    pub(super) const fn parts(&self) -> u64 {
+        self.packets / 2
+    }
 }
 
 /// What neighbours have filled of this node.
@@ -81,6 +86,11 @@ impl Quota {
     /// What was in `row` lies in `heir` now, and is its neighbour's still.
     pub(super) fn inherit(&mut self, row: RowId, heir: RowId) {
         self.rows.charge(heir, self.rows.owner(row), 1);
+    }
+
+    /// Who has filled a row.
+    pub(super) fn owner(&self, row: RowId) -> Option<NodeId> {
+        self.rows.owner(row)
     }
 
     /// The row goes.
@@ -146,21 +156,22 @@ fn tags_of(max: u64) -> u64 {
 
 /// Something that neighbours fill together.
 #[derive(Debug, Default)]
-struct Pot {
+pub(super) struct Pot {
     total: u64,
     by_peer: BTreeMap<NodeId, u64>,
 }
 
 impl Pot {
     /// Whether `peer` may add so many, one after the other.
-    fn has_room(&self, peer: Option<&NodeId>, count: u64, limit: u64) -> bool {
+    pub(super) fn has_room(&self, peer: Option<&NodeId>, count: u64, limit: u64) -> bool {
         let theirs = peer.and_then(|peer| self.by_peer.get(peer)).copied().unwrap_or(0);
         let before_last = count.saturating_sub(1);
         let left = limit.saturating_sub(self.total).saturating_sub(before_last);
         theirs.saturating_add(before_last).saturating_mul(2) < left
     }
 
-    fn add(&mut self, peer: Option<NodeId>, count: u64) {
+    /// `peer` has added so many; nobody that is known, if none.
+    pub(super) fn add(&mut self, peer: Option<NodeId>, count: u64) {
         self.total = self.total.saturating_add(count);
         if let Some(peer) = peer {
             let theirs = self.by_peer.entry(peer).or_default();
@@ -168,7 +179,8 @@ impl Pot {
         }
     }
 
-    fn remove(&mut self, peer: Option<NodeId>, count: u64) {
+    /// So many go that `peer` had added.
+    pub(super) fn remove(&mut self, peer: Option<NodeId>, count: u64) {
         self.total = self.total.saturating_sub(count);
         if let Some(peer) = peer
             && let Some(theirs) = self.by_peer.get_mut(&peer)
@@ -257,6 +269,17 @@ mod tests {
         assert!(quota.admits(&peer(1), TODAY.plus(1), MAX, ROOMS));
         quota.tagged(peer(1), TODAY.plus(1));
         assert!(quota.admits(&peer(1), TODAY.plus(1), MAX, ROOMS));
+    }
+
+    #[test]
+    fn a_large_store_has_room_for_more_tags() {
+        const LARGE: u64 = 1 << 28;
+        let (mut quota, rooms, mut taken) = (Quota::default(), Rooms::of(LARGE, false), 0);
+        while taken <= LARGE && quota.admits(&peer(1), TODAY, LARGE, rooms) {
+            quota.tagged(peer(1), TODAY);
+            taken += 1;
+        }
+        assert_eq!(taken, (LARGE / BYTES_PER_TAG).div_ceil(3));
     }
 
     #[test]

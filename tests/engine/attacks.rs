@@ -69,7 +69,7 @@ fn deliver(delay: Duration) -> Last {
 }
 
 /// A mail in two pieces and a spare one; gives the payloads of all three.
-fn pieces(to: &str, set: u64) -> (Shape, Vec<Shard>, SetId) {
+pub(super) fn pieces(to: &str, set: u64) -> (Shape, Vec<Shard>, SetId) {
     let mut text = MAIL.to_vec();
     let mut noise = u32::try_from(set).unwrap();
     while text.len() < 100_000 {
