@@ -133,6 +133,33 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_is_what_went_last_and_the_mta_was_asked_all_the_same() {
+        let (limits, mut meter) = (limits(Some(3), Some(2)), Meter::default());
+        for s in [0, 10] {
+            meter.goes(&limits, ALICE, at(s));
+        }
+        meter.came_back(&ALICE);
+        meter.goes(&limits, ALICE, at(20));
+        assert_eq!(meter.may_go(&limits, &ALICE, at(30)), at(1000), "the first one was theirs");
+        assert_eq!(meter.all_may_go(&limits, at(30)), at(60), "three were handed over");
+        let had = |meter: &mut Meter, s| meter.had(limits.per_recipient.unwrap(), &ALICE, at(s));
+        assert_eq!([30, 1000, 1020].map(|s| had(&mut meter, s)), [2, 1, 0]);
+        assert_eq!(meter.had(limits.per_recipient.unwrap(), &BOB, at(30)), 0);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_remembered() {
+        let (none, mut meter) = (limits(None, None), Meter::default());
+        meter.goes(&none, ALICE, at(0));
+        assert!(meter.all.is_empty() && meter.by_recipient.is_empty());
+        meter.goes(&limits(Some(1), Some(1)), ALICE, at(0));
+        meter.all_may_go(&none, at(1));
+        meter.may_go(&none, &ALICE, at(1));
+        assert_eq!(meter.all_may_go(&limits(Some(1), None), at(1)), at(1));
+        assert_eq!(meter.may_go(&limits(None, Some(1)), &ALICE, at(1)), at(1));
+    }
+
+    #[test]
     fn a_limit_that_is_lifted_holds_nobody_and_a_clock_set_back_neither() {
         let (some, mut meter) = (limits(Some(1), Some(1)), Meter::default());
         meter.goes(&some, ALICE, at(0));

@@ -217,6 +217,9 @@ mod tests {
         ] {
             assert_eq!(blocked(&list, address), want, "{address}");
         }
+        assert_eq!(list.entries().map(|(day, _)| day).collect::<Vec<_>>(), [DAY]);
+        assert!(!list.add(&who("ALICE@example.com"), "2027-01-01"));
+        assert_eq!(list.entries().map(|(day, _)| day).collect::<Vec<_>>(), [DAY], "the day of their first wish");
         assert!(list.remove(&who("alice@example.com")) && !list.remove(&who("alice@example.com")));
         assert!(!blocked(&list, "alice@example.com") && list.is_empty());
     }
