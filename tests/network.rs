@@ -10,7 +10,8 @@
 mod world;
 
 use fog::submit::Wish;
-use world::{Faults, Plan, World};
+use std::time::Duration;
+use world::{Faults, Plan, START, World};
 
 fn seeds() -> u64 {
     std::env::var("FOG_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
@@ -75,4 +76,18 @@ fn a_mail_of_five_megabytes_crosses_as_well_as_one_of_a_kilobyte() {
 fn what_is_handed_in_twice_under_one_queue_id_is_taken_once() {
     let faults = Faults { loss: 0.0, ack_loss: 0.0, crashes: 5, torn: 0, deferral: 0.0 };
     run(Plan { nodes: 6, mails: 20, handed_in: 3, faults, ..Plan::new(4) });
+}
+
+/// A node of the document that hands everybody noise, replays, packets to be held for long, and pieces of mails that never
+/// become whole, through others too. Who sends mail meanwhile gets it through in the time that it takes without that: eight
+/// hours in which it is handed in, and the longest way.
+#[test]
+fn a_neighbour_that_floods_everybody_keeps_no_mail_back() {
+    let end = START.plus(Duration::from_secs((8 + 13) * 3600));
+    let mut world = World::new(Plan { nodes: 8, mails: 40, ..Plan::new(8) });
+    let handed = world.flood(5, Duration::from_secs(120), end);
+    world.run_until(end);
+    assert_eq!(world.tally(), (vec![], vec![]));
+    let junk = world.counts(|counts| counts.dropped + counts.replayed);
+    assert!(junk > handed / 4, "{junk} of {handed}: the flood doesn't bite");
 }

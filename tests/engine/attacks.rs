@@ -221,8 +221,10 @@ fn attack_10_with_all_nodes_dead_or_gone_mail_waits_and_none_goes_out_directly()
         let mut outputs = nodes.handle(EXIT, START, Input::Submit { token: Token(1), request });
         let Output::Reply { reply, .. } = outputs.remove(0) else { panic!("{outputs:?}") };
         let accepted = matches!(reply.outcomes[0], Outcome::Accepted(_));
-        for hour in 1..4 * 24 {
-            outputs.extend(nodes.handle(EXIT, START.plus(Duration::from_secs(3600) * hour), Input::ExitUp));
+        // Through the slots of some minutes, and then for days.
+        let seconds = (1..300).chain((1..4 * 24).map(|hour| 3600 * hour));
+        for span in seconds.map(Duration::from_secs) {
+            outputs.extend(nodes.handle(EXIT, START.plus(span), Input::ExitUp));
         }
         let leaves = |output: &&Output| !matches!(output, Output::Connect(_));
         assert_eq!(outputs.iter().find(leaves).map(|output| format!("{output:?}")), None, "{} gone", gone.len());

@@ -5,6 +5,8 @@
 
 #![allow(missing_docs, unreachable_pub, reason = "a module of two tests")]
 
+mod flood;
+
 use fog::delivery::Disposition;
 use fog::directory::{
     Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
@@ -115,6 +117,7 @@ enum Event {
     Epoch,
     Document { node: usize, number: usize },
     Beat,
+    Flood { from: usize, number: u64 },
 }
 
 #[derive(Default, Clone, Copy)]
@@ -283,6 +286,7 @@ impl World {
                 }
             }
             Event::Crash { node } => self.crash(node),
+            Event::Flood { from, number } => self.hand_over_junk(from, number),
             Event::Tear { node } => {
                 let writes = self.rng.random_range(0..12);
                 self.nodes[node].disk.fail_after(writes);
