@@ -134,16 +134,11 @@ fn rotate(config: &Config, key: &NodeKey, global: &Global) -> Result<(), CliErro
             let epochs = member(&answer, &["epochs"]).as_array().map_or(&[][..], Vec::as_slice);
             epochs.iter().filter_map(serde_json::Value::as_u64).map(Epoch).collect()
         }
-        Err(error) if error.exit == ExitCode::Unavailable => of_stopped_node(config, key, global)?,
+        Err(error) if error.exit == ExitCode::Unavailable => of_stopped_node(config, key, global, clock::now())?,
         Err(error) => return Err(error),
     };
     if !epochs.is_empty() {
-        // The one given out last names keys that are gone.
-        let path = node_info::kept(config);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io_trouble(&path, &error)),
-            _ => {}
-        }
+        forget_descriptor(config)?;
     }
     let numbers: Vec<u64> = epochs.iter().map(|epoch| epoch.0).collect();
     if global.json {
@@ -153,6 +148,15 @@ fn rotate(config: &Config, key: &NodeKey, global: &Global) -> Result<(), CliErro
         return Ok(());
     }
     super::print(told(&epochs, global).as_bytes())
+}
+
+/// The descriptor given out last names keys that are gone.
+pub(super) fn forget_descriptor(config: &Config) -> Result<(), CliError> {
+    let path = node_info::kept(config);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_trouble(&path, &error)),
+        _ => Ok(()),
+    }
 }
 
 fn told(epochs: &[Epoch], global: &Global) -> String {
@@ -168,11 +172,16 @@ fn told(epochs: &[Epoch], global: &Global) -> String {
     )
 }
 
-fn of_stopped_node(config: &Config, key: &NodeKey, global: &Global) -> Result<Vec<Epoch>, CliError> {
+pub(super) fn of_stopped_node(
+    config: &Config,
+    key: &NodeKey,
+    global: &Global,
+    now: Time,
+) -> Result<Vec<Epoch>, CliError> {
     let (document, dir) = (document(config, global)?, &config.spool.path);
     let trouble = |error: &_| store_trouble(dir, error);
     let mut store = Store::open(dir).map_err(|error| trouble(&error))?;
-    rotate_mix_keys(&mut store, &document, &key.identity.node_id(), clock::now(), &mut clock::rng())
+    rotate_mix_keys(&mut store, &document, &key.identity.node_id(), now, &mut clock::rng())
         .map_err(|error| trouble(&error))
 }
 

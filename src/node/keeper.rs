@@ -54,3 +54,34 @@ const fn danger(fault: ClockFault) -> Danger {
         ClockFault::SetBack => Danger::ClockSetBack,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::driver::tests::engine;
+    use super::*;
+    use crate::directory::fixture::{at, descriptor, document, key};
+    use crate::engine::Input;
+    use std::time::Duration;
+
+    #[test]
+    fn what_others_say_of_the_clock_is_shown_until_it_is_right() {
+        let (shown, seen) = watch::channel(None);
+        let (mut keeper, mut engine) = (Keeper::new(shown), engine());
+        let document = document((1..=4).map(|n| (n, descriptor(n))));
+        let right = at(1);
+        let others = (1..=4).map(|n| Input::Clock { peer: key(n).node_id(), said: right });
+        let up = Input::Uptime(Duration::from_secs(60));
+        let inputs = [up, Input::Document(Box::new(document))].into_iter().chain(others).collect();
+        let mut rng = clock::rng();
+        for (inputs, now, want) in [
+            (inputs, right, None),
+            (vec![], right.plus(Duration::from_secs(700)), Some(ClockFault::Off)),
+            (vec![], right.minus(Duration::from_secs(700)), Some(ClockFault::Off)),
+            (vec![], right, None),
+        ] {
+            engine.handle(inputs, now, &mut rng).unwrap();
+            keeper.look(&mut engine);
+            assert_eq!(*seen.borrow(), want, "{now:?}");
+        }
+    }
+}

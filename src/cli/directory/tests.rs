@@ -2,6 +2,7 @@
 
 use super::super::init::tests::{args, at_day, joining, set_up};
 use super::super::init::{Args, Done, init};
+use super::super::keys;
 use super::super::node_info;
 use super::show::show;
 use super::signing::{add, sign, signed_candidate, stale_nodes};
@@ -82,6 +83,30 @@ fn one_authority_and_who_joins_its_draft_are_a_network_the_same_day() {
     assert_eq!(told.json["has_this_node"], true);
     assert_eq!(pietro.document(), kvara.document());
     assert_eq!(pietro.document().contents().nodes.len(), 2);
+}
+
+#[test]
+fn a_stopped_node_gets_other_keys_where_no_document_names_one_and_another_descriptor() {
+    let kvara = Node::founded();
+    kvara.sign(DAY).unwrap();
+    let (config, global) = (kvara.config(), kvara.done.global());
+    let key = NodeKey::read(&config.node.key).unwrap();
+    let rotate = || keys::of_stopped_node(config, &key, global, at_day(DAY)).unwrap();
+    assert!(rotate().is_empty(), "packets may be under way to all of them");
+    let seeds = || crate::store::mix_seeds(&config.spool.path).unwrap();
+    let seed = |epoch| seeds()[&Epoch(epoch)].expose().to_vec();
+    let before = kvara.descriptor(DAY + 1);
+    let old = [seed(DAY), seed(DAY + 7), seed(DAY + 8)];
+    assert_eq!(rotate(), [Epoch(DAY + 8)]);
+    assert_eq!([seed(DAY), seed(DAY + 7)], old[..2]);
+    assert_ne!(seed(DAY + 8), old[2]);
+    keys::forget_descriptor(config).unwrap();
+    keys::forget_descriptor(config).unwrap();
+    let read = |path: &Path| Signed::parse(&fs::read_to_string(path).unwrap()).unwrap().descriptor().clone();
+    let before = read(&before);
+    let after = read(&kvara.descriptor(DAY + 1));
+    let changed = |epoch: &&Epoch| before.mix_keys[*epoch] != after.mix_keys[*epoch];
+    assert_eq!(after.mix_keys.keys().filter(changed).collect::<Vec<_>>(), [&Epoch(DAY + 8)]);
 }
 
 #[test]
