@@ -8,7 +8,7 @@
 #[allow(dead_code, reason = "the Postfix test uses the rest")]
 mod network;
 
-use fog::config::Config;
+use fog::config::{Config, Listen};
 use fog::link::document::PIECE_LEN;
 use fog::link::frame::{Answer, Hello, PATTERN, PROLOGUE, prefix};
 use fog::node::session::{self, Cut};
@@ -358,7 +358,7 @@ fn strangers_that_flood_a_link_keep_no_peer_out() {
         siege.wait_for_letter(&siege.hand_in());
         (siege.links_up() >= Some(2)).then_some(())
     });
-    let address = siege.config(TARGET).node.listen;
+    let Listen::Inet(address) = siege.config(TARGET).node.listen else { panic!("a port") };
     let (friend, target) = (siege.key(FRIEND), siege.key(TARGET).link_public());
     let half_open = first_message(&target);
     let calm = siege.memory(TARGET);
@@ -418,7 +418,7 @@ async fn ask_and_stay(address: SocketAddr, target: &[u8; 32]) -> Result<(), Cut>
 fn strangers_that_ask_for_the_document_without_end_harm_no_peer() {
     let network = network();
     let siege = alone(&network);
-    let address = siege.config(TARGET).node.listen;
+    let Listen::Inet(address) = siege.config(TARGET).node.listen else { panic!("a port") };
     let (friend, target) = (siege.key(FRIEND), siege.key(TARGET).link_public());
     let (calm, told) = (siege.memory(TARGET), siege.log(TARGET));
     let (over, asked) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());

@@ -11,7 +11,7 @@ use fog::link::frame::{Answer, Hello};
 use fog::node::dial::{self, Pace, Road};
 use fog::node::driver::{Event, Outgoing};
 use fog::node::fetch::{NoDocument, Wanted, fetch};
-use fog::node::listen;
+use fog::node::listen::{self, Door};
 use fog::node::peers::{Known, Peer, Peers, Us};
 use fog::node::serve::{ASKERS, Served};
 use fog::node::session::{self, Cut};
@@ -91,7 +91,7 @@ async fn listening(tasks: &mut JoinSet<()>, room: usize) -> (String, mpsc::Recei
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (events, happened) = mpsc::channel(room);
-    tasks.spawn(listen::serve(listener, known(B, "127.0.0.1:1"), events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events));
     (address, happened)
 }
 
@@ -279,7 +279,7 @@ async fn a_small_document_is_here_at_once() {
     let text = "x".repeat(PIECE_LEN + 1);
     let us = Us { served: Arc::new(Served::new(text.clone(), [8; 32])), ..us_at(B, &address) };
     let (events, _happened) = mpsc::channel(64);
-    tasks.spawn(listen::serve(listener, watch::channel(Arc::new(us)).1, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), watch::channel(Arc::new(us)).1, events));
     assert_eq!(fetch(&road(false), &source(&address), &wanted([9; 32])).await, Ok(Some(text.clone())));
     let less = Wanted { most: text.len() - 1, ..wanted([9; 32]) };
     assert_eq!(fetch(&road(false), &source(&address), &less).await, Err(NoDocument::Length));
@@ -387,7 +387,7 @@ async fn a_listener_that_dies_is_found_again_and_takes_what_went_back() {
 
         let listener = TcpListener::bind(&address).await.unwrap();
         let (events, happened) = mpsc::channel(64);
-        life.spawn(listen::serve(listener, known(B, "127.0.0.1:1"), events));
+        life.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events));
         at_b = happened;
     }
 }
@@ -428,7 +428,7 @@ async fn who_was_in_the_document_before_is_let_in_and_who_was_in_the_one_before_
     let address = listener.local_addr().unwrap().to_string();
     let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
     let (events, _happened) = mpsc::channel(64);
-    tasks.spawn(listen::serve(listener, known, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known, events));
     let call = async || {
         let stream = TcpStream::connect(&address).await.unwrap();
         session::initiate(stream, &secret(A), &public(B), &hello()).await
@@ -471,7 +471,7 @@ async fn a_link_whose_key_no_document_has_any_more_is_cut_though_its_node_is_in_
     let address = listener.local_addr().unwrap().to_string();
     let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
     let (events, mut at_b) = mpsc::channel(64);
-    tasks.spawn(listen::serve(listener, known, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known, events));
     let call = async |seed| {
         let stream = TcpStream::connect(&address).await.unwrap();
         session::initiate(stream, &secret(seed), &public(B), &hello()).await

@@ -8,7 +8,8 @@ use fog::id::NodeId;
 use fog::node::dial::{self, NoLink, Pace, Road};
 use fog::node::driver::Event;
 use fog::node::fetch::{NoDocument, Wanted, fetch};
-use fog::node::listen;
+use fog::node::listen::{self, Door};
+use fog::node::local::Local;
 use fog::node::peers::{Peer, Us};
 use fog::node::serve::Served;
 use fog::node::session;
@@ -146,11 +147,11 @@ async fn a_link_to_an_onion_goes_over_the_proxy() {
 async fn a_document_is_fetched_over_circuits_that_nothing_else_uses() {
     let dir = tempfile::tempdir().unwrap();
     let proxy = UnixListener::bind(dir.path().join("socks")).unwrap();
-    let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = node.local_addr().unwrap();
+    let door = dir.path().join("links");
+    let node = Local::bind(&door, 0o600).unwrap();
     let (events, _happened) = mpsc::channel(64);
     let known = watch::channel(Arc::new(us([]))).1;
-    let listening = tokio::spawn(listen::serve(node, known, events));
+    let listening = tokio::spawn(listen::serve(Door::Unix(node), known, events));
     let road = Road { tor: Tor::new(Socks::Unix(dir.path().join("socks"))), only_tor: false };
     let source = Source { link_key: public(1), address: NodeAddress::parse(&format!("{ONION}:9999")).unwrap() };
     let wanted = Wanted { have: None, most: TEXT.len() };
@@ -160,7 +161,7 @@ async fn a_document_is_fetched_over_circuits_that_nothing_else_uses() {
             let (mut stream, _) = proxy.accept().await.unwrap();
             users.push(serve(&mut stream).await.user);
             stream.write_all(&REPLY).await.unwrap();
-            let mut there = TcpStream::connect(address).await.unwrap();
+            let mut there = UnixStream::connect(&door).await.unwrap();
             let _ = tokio::io::copy_bidirectional(&mut stream, &mut there).await;
         };
         let (text, ()) = tokio::join!(fetch(&road, &source, &wanted), way);

@@ -67,7 +67,7 @@ complete -c fog -n "__fish_fog_using_subcommand init" -l trust -d 'An authority 
 complete -c fog -n "__fish_fog_using_subcommand init" -l threshold -d 'How many signatures it takes [default: the least that is safe]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l name -d 'The node\'s name: a-z, 0-9 and -' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l onion -d 'Where others reach it: ADDRESS.onion:PORT or HOST:PORT' -r
-complete -c fog -n "__fish_fog_using_subcommand init" -l listen -d 'Where links come in [default: the onion\'s target, 127.0.0.1:9999]' -r
+complete -c fog -n "__fish_fog_using_subcommand init" -l listen -d 'Where links come in: IP:PORT or unix:PATH [default: the onion\'s target, 127.0.0.1:9999]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l roles -d 'What it does for others: mix, exit; without, it is an entry only' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l deliver -d 'Who takes an exit\'s mail: smtp:HOST:PORT, lmtp:HOST:PORT, sendmail, maildir:PATH [default: smtp:127.0.0.1:25]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l from -d 'What an exit\'s mail has as From: `NAME <ADDRESS>`' -r
@@ -83,6 +83,7 @@ complete -c fog -n "__fish_fog_using_subcommand init" -l new-network -d 'Found a
 complete -c fog -n "__fish_fog_using_subcommand init" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand init" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand init" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand setup" -l listen -d 'Tor: where the node listens, as it will be told to fog init [default: as fog.toml says, else 127.0.0.1:9999]' -r
 complete -c fog -n "__fish_fog_using_subcommand setup" -l config-dir -d 'Where its configuration lies [default: /etc/postfix, /etc/exim4, /etc/tor]' -r -F
 complete -c fog -n "__fish_fog_using_subcommand setup" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand setup" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r

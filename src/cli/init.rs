@@ -38,8 +38,8 @@ pub struct Args {
     /// Where others reach it: ADDRESS.onion:PORT or HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     pub onion: String,
-    /// Where links come in [default: the onion's target, 127.0.0.1:9999]
-    #[arg(long, value_name = "IP:PORT")]
+    /// Where links come in: IP:PORT or unix:PATH [default: the onion's target, 127.0.0.1:9999]
+    #[arg(long, value_name = "PLACE")]
     pub listen: Option<String>,
     /// What it does for others: mix, exit; without, it is an entry only
     #[arg(long, value_name = "ROLE,...")]

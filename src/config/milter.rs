@@ -4,6 +4,7 @@ use super::rules::Subnet;
 use super::settings::Settings;
 use super::{ConfigError, path_under};
 use core::net::SocketAddr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How `fog milter` meets the MTA.
@@ -19,13 +20,23 @@ pub struct Milter {
     pub networks: Vec<Subnet>,
 }
 
-/// Where the milter listens.
+/// Where a daemon of ours is called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Listen {
-    /// A socket in a directory that the MTA can enter.
+    /// A socket in a directory that whoever calls can enter.
     Unix(PathBuf),
-    /// A port of loopback: what goes through it is read by nobody else.
+    /// A port; the milter's is one of loopback: what goes through it is read by nobody else.
     Inet(SocketAddr),
+}
+
+/// As `node.listen` has it, and Tor's `HiddenServicePort`.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inet(address) => address.fmt(f),
+        }
+    }
 }
 
 /// What the MTA is told of a mail all of which has gone through the network.

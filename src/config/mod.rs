@@ -24,7 +24,7 @@ use crate::id::NodeId;
 use crate::mail::address::Address;
 use crate::mail::news::Gateway;
 use crate::time::Rate;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use data_encoding::HEXLOWER;
 use settings::Settings;
 use std::collections::BTreeSet;
@@ -71,7 +71,7 @@ pub struct Node {
     /// Where others reach it.
     pub onion: NodeAddress,
     /// Where links come in: what the onion points to.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// The file with its long-lived secret keys.
     pub key: PathBuf,
     /// How others reach its operator.
@@ -243,6 +243,10 @@ const RATE: &str = "N/SPAN, as in 20/1d, or none";
 const GATEWAY: &str = "addresses of mail2news gateways; {date} and {groups} in them are filled in";
 const COMMENT: &str = "one line of at most 400 bytes";
 const HOST_NAME: &str = "a host name in lower case";
+/// Where links come in, if nothing else is said.
+pub const USUAL_LISTEN: Listen = Listen::Inet(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9999)));
+/// What [`parse_listen`] takes.
+pub const LISTEN: &str = "an IP address and a port, or unix:PATH";
 const NAME: &str = "1 to 32 of a-z, 0-9 and -";
 const PATH: &str = "a path";
 const DELIVER: &str = "smtp:HOST:PORT, smtp:unix:PATH, lmtp:..., sendmail:PATH or maildir:PATH";
@@ -251,13 +255,12 @@ fn node(settings: &Settings, base: &Path) -> Result<Node, ConfigError> {
     let name = |text: &str| is_name(text).then(|| text.to_owned());
     let contact = |text: &str| is_contact(text).then(|| text.to_owned());
     let contact_rule = "at most 128 printable ASCII characters, without quote and backslash";
-    let listen = SocketAddr::from(([127, 0, 0, 1], 9999));
     Ok(Node {
         name: settings.required("node.name", NAME, name)?,
         roles: roles(settings)?,
         onion: settings
             .required("node.onion", "ADDRESS.onion:PORT or HOST:PORT", |text| NodeAddress::parse(text).ok())?,
-        listen: settings.or("node.listen", listen, "an IP address and a port", socket_address)?,
+        listen: settings.or("node.listen", USUAL_LISTEN, LISTEN, |text| parse_listen(text, base))?,
         key: settings.or("node.key", base.join("node.key"), PATH, path_under(base))?,
         contact: settings.optional("node.contact", contact_rule, contact)?,
         family: settings.optional("node.family", NAME, name)?,
@@ -369,6 +372,15 @@ fn domains(settings: &Settings) -> Result<Domains, ConfigError> {
 #[must_use]
 pub fn parse_fingerprint(text: &str) -> Option<NodeId> {
     HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(NodeId)
+}
+
+/// Reads where links come in; a relative path starts at `base`.
+#[must_use]
+pub fn parse_listen(text: &str, base: &Path) -> Option<Listen> {
+    match text.strip_prefix("unix:") {
+        Some(path) => path_under(base)(path).map(Listen::Unix),
+        None => socket_address(text).map(Listen::Inet),
+    }
 }
 
 fn path_under(base: &Path) -> impl Fn(&str) -> Option<PathBuf> {

@@ -74,7 +74,7 @@ impl Config {
             "directory.threshold" => Some(self.trust.threshold().to_string()),
             "directory.sources" => shown_list(&self.sources),
             "milter.listen" => Some(text(&match &self.milter.listen {
-                Listen::Unix(path) => format!("unix:{}", path.display()),
+                unix @ Listen::Unix(_) => unix.to_string(),
                 Listen::Inet(address) => format!("inet:{address}"),
             })),
             "milter.on-full-divert" => Some(text(match self.milter.on_full_divert {

@@ -39,6 +39,15 @@ fn three_lines_are_a_configuration() {
 }
 
 #[test]
+fn links_come_in_at_a_port_or_at_a_socket_that_lies_by_the_configuration() {
+    for (value, want) in [("[::1]:2", "[::1]:2"), ("unix:l", "unix:/etc/fog/l"), ("unix:/run/l", "unix:/run/l")] {
+        let config = parse(&minimal(), &[&format!("node.listen={value}")]).unwrap();
+        assert_eq!(config.node.listen.to_string(), want);
+        assert!(config.show().contains(&("node.listen".into(), Some(format!("\"{want}\"")))), "{value}");
+    }
+}
+
+#[test]
 fn every_key_can_be_set() {
     let text = format!(
         "[node]\nname = \"kvara\"\nroles = [\"mix\", \"exit\"]\nonion = \"mix.example.org:1\"\nlisten = \"[::1]:2\"\n\
@@ -274,7 +283,11 @@ const ROWS: [Row; 36] = [
         "\"mix.example.org:1\"",
         &["\"\"", "\"kvara.onion:1\"", "\"127.0.0.1\"", "\"a:0\"", "\"a:65536\""],
     ),
-    row("node.listen", "\"[::1]:2\"", &["\"localhost:1\"", "\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\""]),
+    row(
+        "node.listen",
+        "\"[::1]:2\"",
+        &["\"localhost:1\"", "\"127.0.0.1\"", "\"127.0.0.1:0\"", "\"127.0.0.1:65536\"", "\"unix:\"", "\"/run/x\""],
+    ),
     row("node.key", "\"k\"", &["\"\"", "\"a\\u0000\""]),
     row("node.contact", "\"me\"", &["\"\\n\"", "\"ich und Du: \\u00fc\""]),
     row("node.family", "\"us\"", &["\"\"", "\"Us\"", "\"123456789012345678901234567890123\""]),

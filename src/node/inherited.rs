@@ -4,7 +4,7 @@
 //! in.
 
 use super::trouble::Trouble;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::sys::exit_code::ExitCode;
 use listenfd::ListenFd;
 use std::io;
@@ -46,13 +46,13 @@ impl Inherited {
         Ok(())
     }
 
-    /// The one for links, if there is any.
+    /// The port for links, if there is any.
     ///
     /// # Errors
-    /// One that listens somewhere else: what the directory document says of this node would lead nowhere.
-    pub(super) fn links(&mut self, at: SocketAddr) -> Result<Option<TcpListener>, Trouble> {
+    /// One that isn't what `node.listen` says: what the directory document says of this node would lead nowhere.
+    pub(super) fn links(&mut self, at: &Listen) -> Result<Option<TcpListener>, Trouble> {
         match self.links.pop() {
-            Some((address, listener)) if address == at => Ok(Some(listener)),
+            Some((address, listener)) if *at == Listen::Inet(address) => Ok(Some(listener)),
             Some((address, _)) => {
                 Err(Trouble::new(ExitCode::Config, "systemd listens somewhere else than node.listen")
                     .found(format!("it listens at {address}, node.listen is {at}"))
@@ -66,6 +66,12 @@ impl Inherited {
     pub(super) fn local(&mut self, path: &Path) -> Option<UnixListener> {
         let place = self.local.iter().position(|(at, _)| at == path)?;
         Some(self.local.swap_remove(place).1)
+    }
+
+    /// This one alone.
+    #[cfg(test)]
+    pub(super) fn of_local(path: &Path, socket: UnixListener) -> Self {
+        Self { links: Vec::new(), local: vec![(path.to_owned(), socket)] }
     }
 
     /// Looks whether there is one left that this node has no use for.
@@ -100,7 +106,10 @@ mod tests {
             Inherited { links: vec![(at, listener)], local: vec![(ours.clone(), UnixListener::bind(&ours).unwrap())] };
         assert!(inherited.local(&other).is_none());
         assert!(inherited.local(&ours).is_some() && inherited.local(&ours).is_none());
-        assert_eq!(inherited.links(address).unwrap_err().exit, ExitCode::Config);
-        assert!(inherited.links(at).unwrap().is_none(), "it was taken");
+        assert_eq!(inherited.links(&Listen::Inet(address)).unwrap_err().exit, ExitCode::Config);
+        assert!(inherited.links(&Listen::Inet(at)).unwrap().is_none(), "it was taken");
+        let listener = tcp();
+        inherited.links.push((listener.local_addr().unwrap(), listener));
+        assert_eq!(inherited.links(&Listen::Unix(ours)).unwrap_err().exit, ExitCode::Config, "a socket was wanted");
     }
 }

@@ -3,18 +3,24 @@
 
 use super::crowd::{Crowd, Rules};
 use super::driver::Event;
+use super::inherited::Inherited;
+use super::local::Local;
 use super::peers::{Known, Us, tell_clock};
 use super::serve::Askers;
 use super::session::{self, Cut, Link, Receiver, Sender};
+use super::socks::Stream;
+use super::trouble::Trouble;
+use crate::config::Listen;
 use crate::engine::WINDOW;
 use crate::id::NodeId;
 use crate::link::document::Opening;
 use crate::link::frame::Answer;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
@@ -31,8 +37,61 @@ const LINKS_PER_PEER: usize = 2;
 /// The pause after `accept` failed, mostly for want of file descriptors: others' ends free some.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// The mode of a socket where links come in: whoever calls proves by a key who it is, as at a port. Who may come as far
+/// as that, the directory says that it lies in, or a unit of systemd.
+const DOOR_MODE: u32 = 0o666;
+
+/// Where links come in.
+#[derive(Debug)]
+pub enum Door {
+    /// A port.
+    Tcp(TcpListener),
+    /// A socket of this machine, which Tor connects to: with it a node needs no network interface.
+    Unix(Local),
+}
+
+impl Door {
+    /// What systemd has opened at `listen`, else one that is opened now.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn open(listen: &Listen, inherited: &mut Inherited) -> Result<Self, Trouble> {
+        let port = inherited.links(listen)?;
+        match listen {
+            Listen::Unix(path) => {
+                let bound = match inherited.local(path) {
+                    Some(socket) => Local::adopt(socket, path),
+                    None => Local::bind(path, DOOR_MODE),
+                };
+                bound.map(Self::Unix).map_err(|error| Trouble::socket(path, "node.listen", &error))
+            }
+            Listen::Inet(address) => {
+                let bound = match port {
+                    Some(port) => port.set_nonblocking(true).and_then(|()| TcpListener::from_std(port)),
+                    None => TcpListener::bind(address).await,
+                };
+                bound.map(Self::Tcp).map_err(|error| Trouble::listen(*address, &error))
+            }
+        }
+    }
+
+    /// The next connection, whoever's it is.
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(port) => {
+                let (stream, _) = port.accept().await?;
+                // Packets and acknowledgements are whole when they are flushed; waiting for more would only cost time.
+                // Who has gone already is noticed when it says nothing.
+                let _ = stream.set_nodelay(true);
+                Ok(Box::new(stream))
+            }
+            Self::Unix(socket) => Ok(Box::new(socket.accept_anybody().await?)),
+        }
+    }
+}
+
 /// Takes links from the nodes of the directory document until it is dropped, which cuts them all.
-pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender<Event>) {
+pub async fn serve(door: Door, mut known: Known, events: mpsc::Sender<Event>) {
     let mut strangers = Crowd::new(STRANGERS);
     let mut links = Links::default();
     let mut askers = Askers::default();
@@ -50,8 +109,8 @@ pub async fn serve(listener: TcpListener, mut known: Known, events: mpsc::Sender
             },
             Some(_) = links.tasks.join_next() => {}
             Some(()) = askers.next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = door.accept() => match accepted {
+                Ok(stream) => {
                     let us = Arc::clone(&known.borrow());
                     strangers.admit(0, |_| admit(stream, us, events.clone()));
                 }
@@ -100,15 +159,14 @@ impl Links {
 /// Who has been let in.
 enum Caller {
     /// A node that brings packets, and the link key that it has proved.
-    Peer(NodeId, [u8; 32], Link<TcpStream>),
+    Peer(NodeId, [u8; 32], Link<Stream>),
     /// Anybody who asks for the directory document.
-    Asker(Sender<TcpStream>),
+    Asker(Sender<Stream>),
 }
 
 /// Lets a caller in that asks for the directory document; one with packets if its link key is in the document and its
 /// clock agrees with ours.
-async fn admit(stream: TcpStream, us: Arc<Us>, events: mpsc::Sender<Event>) -> Result<Caller, Cut> {
-    stream.set_nodelay(true)?;
+async fn admit(stream: Stream, us: Arc<Us>, events: mpsc::Sender<Event>) -> Result<Caller, Cut> {
     let caller = session::respond(stream, &us.link_secret).await?;
     let hello = match caller.opening {
         // Whoever it is: a key that we know gets no other answer than one that we don't.
@@ -163,4 +221,44 @@ async fn say_answers<S: AsyncWrite>(
         link.answer(answer).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::exit_code::ExitCode;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn a_socket_is_open_to_whoever_gets_as_far_and_goes_with_the_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("links.sock");
+        let listen = Listen::Unix(path.clone());
+        let door = Door::open(&listen, &mut Inherited::default()).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        let (ours, theirs) = tokio::join!(door.accept(), UnixStream::connect(&path));
+        theirs.unwrap().write_all(b"hello").await.unwrap();
+        let mut said = Vec::new();
+        ours.unwrap().read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, b"hello");
+        let second = Door::open(&listen, &mut Inherited::default()).await.unwrap_err();
+        assert_eq!((second.exit, second.hint.unwrap().contains("node.listen")), (ExitCode::Exists, true));
+        drop(door);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_systemd_has_opened_is_taken_and_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("links.sock");
+        let mut inherited = Inherited::of_local(&path, std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let door = Door::open(&Listen::Unix(path.clone()), &mut inherited).await.unwrap();
+        let (ours, theirs) = tokio::join!(door.accept(), UnixStream::connect(&path));
+        assert!(ours.is_ok() && theirs.is_ok());
+        drop(door);
+        assert!(path.exists(), "it is systemd's");
+    }
 }

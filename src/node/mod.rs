@@ -38,6 +38,7 @@ use driver::{Driver, EVENTS, Watchers};
 use figures::Figures;
 use inherited::Inherited;
 use keeper::Keeper;
+use listen::Door;
 use local::Local;
 use reload::Reload;
 use renew::{Aim, Fetched};
@@ -46,7 +47,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -95,7 +95,7 @@ pub fn run(config: &Config, read: impl Fn() -> Result<Config, String>, ready: im
 
 /// What runs beside the engine.
 struct Sockets {
-    links: TcpListener,
+    links: Door,
     submit: Local,
     exit: Option<Local>,
     control: Local,
@@ -226,17 +226,12 @@ fn start_engine(
 async fn bind(config: &Config, mut inherited: Inherited) -> Result<Sockets, Trouble> {
     let mut local = |path: &Path, mode| {
         let bound = inherited.local(path).map_or_else(|| Local::bind(path, mode), |socket| Local::adopt(socket, path));
-        bound.map_err(|error| Trouble::socket(path, &error))
+        bound.map_err(|error| Trouble::socket(path, "node.sockets", &error))
     };
-    let listen = config.node.listen;
     let (submit, control) =
         (local(&config.node.submit_socket(), SUBMIT_MODE)?, local(&config.node.control_socket(), PRIVATE_MODE)?);
     let exit = config.exit.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?;
-    let refused = |error| Trouble::listen(listen, &error);
-    let links = match inherited.links(listen)? {
-        Some(links) => links.set_nonblocking(true).and_then(|()| TcpListener::from_std(links)).map_err(refused)?,
-        None => TcpListener::bind(listen).await.map_err(refused)?,
-    };
+    let links = Door::open(&config.node.listen, &mut inherited).await?;
     inherited.check_rest(config)?;
     Ok(Sockets { links, submit, exit, control })
 }

@@ -113,21 +113,22 @@ impl Trouble {
         }
     }
 
-    pub(super) fn socket(path: &Path, error: &BindError) -> Self {
+    /// `key` is the one of fog.toml(5) that the path comes from.
+    pub(super) fn socket(path: &Path, key: &str, error: &BindError) -> Self {
         let shown = path.display();
         let trouble = |exit| Self::new(exit, "a socket can't be opened").found(format!("{shown}: {error}"));
         match error {
-            BindError::InUse => trouble(ExitCode::Exists).hint("stop the other node, or change node.sockets"),
+            BindError::InUse => trouble(ExitCode::Exists).hint(format!("stop the other node, or change {key}")),
             BindError::NotASocket => trouble(ExitCode::Exists).hint(format!("look at it, and move it away: {shown}")),
             BindError::Io(io) if io.kind() == ErrorKind::NotFound => {
                 let dir = path.parent().unwrap_or(path).display();
-                trouble(ExitCode::Config).hint(format!("make its directory: mkdir {dir}; or change node.sockets"))
+                trouble(ExitCode::Config).hint(format!("make its directory: mkdir {dir}; or change {key}"))
             }
             BindError::Io(io) if io.kind() == ErrorKind::PermissionDenied => trouble(ExitCode::Permission)
-                .hint("let the user fog runs as write to that directory, or change node.sockets"),
+                .hint(format!("let the user fog runs as write to that directory, or change {key}")),
             // The length of a Unix socket's path is limited to 107 bytes.
             BindError::Io(io) if io.kind() == ErrorKind::InvalidInput => {
-                trouble(ExitCode::Config).hint("a socket's path has at most 107 bytes: change node.sockets")
+                trouble(ExitCode::Config).hint(format!("a socket's path has at most 107 bytes: change {key}"))
             }
             BindError::Io(_) => trouble(ExitCode::Io),
         }

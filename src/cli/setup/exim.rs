@@ -166,7 +166,7 @@ mod tests {
     const FILE: &str = "primary_hostname = x\nbegin acl\nbegin routers\n\ndnslookup:\n  driver = dnslookup\nbegin transports\nsmtp:\n  driver = smtp\n";
 
     fn ours() -> Ours {
-        Ours { command: "/usr/bin/fog".into(), suffix: "anon".into(), listen: String::new() }
+        Ours { command: "/usr/bin/fog".into(), suffix: "anon".into(), listen: crate::config::USUAL_LISTEN }
     }
 
     fn one(text: &str) -> Found {

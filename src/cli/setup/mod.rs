@@ -13,7 +13,7 @@ mod tor;
 
 use super::error::CliError;
 use super::global::Global;
-use crate::config::Config;
+use crate::config::{LISTEN, Listen, USUAL_LISTEN, parse_listen};
 use crate::sys::exit_code::ExitCode;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use plan::Plan;
@@ -39,6 +39,9 @@ pub struct Args {
     /// Postfix: also the listener that `fog exit` hands its mail to
     #[arg(long)]
     exit: bool,
+    /// Tor: where the node listens, as it will be told to fog init [default: as fog.toml says, else 127.0.0.1:9999]
+    #[arg(long, value_name = "PLACE")]
+    listen: Option<String>,
     /// Where its configuration lies [default: /etc/postfix, /etc/exim4, /etc/tor]
     #[arg(long, value_name = "DIR")]
     config_dir: Option<PathBuf>,
@@ -68,8 +71,8 @@ struct Ours {
     command: String,
     /// `fog`, as in `alice@example.com.fog`.
     suffix: String,
-    /// The onion's target, `127.0.0.1:9999`.
-    listen: String,
+    /// The onion's target.
+    listen: Listen,
 }
 
 /// Shows what would be done, or does it.
@@ -81,8 +84,11 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         return Err(CliError::new(ExitCode::Usage, "only Postfix has a listener for the exit")
             .try_("fog exit talks to Exim's own port: deliver = \"smtp:127.0.0.1:25\" in fog.toml(5)"));
     }
+    if args.listen.is_some() && args.what != What::Tor {
+        return Err(CliError::new(ExitCode::Usage, "only Tor has to know where the node listens"));
+    }
     let wanted = if args.undo { Wanted::Removed } else { Wanted::Installed };
-    let ours = ours(global)?;
+    let ours = ours(global, args.listen.as_deref())?;
     let dir = |usual: &str| args.config_dir.clone().unwrap_or_else(|| PathBuf::from(usual));
     let (dir, plan) = match args.what {
         What::Postfix => {
@@ -122,12 +128,13 @@ fn tell(args: &Args, global: &Global, dir: &Path, plan: &Plan, kept: &[PathBuf])
     let usual = args.config_dir.is_none();
     let place = if usual { String::new() } else { format!(" --config-dir {}", dir.display()) };
     let exit = if args.exit { " --exit" } else { "" };
-    let again = format!("{} --apply", super::words::command(global, &format!("setup {what}{exit}{place}")));
+    let listen = args.listen.as_ref().map(|listen| format!(" --listen {listen}")).unwrap_or_default();
+    let again = format!("{} --apply", super::words::command(global, &format!("setup {what}{exit}{listen}{place}")));
     super::print(plan.to_words(changes, kept, &again).as_bytes())
 }
 
 /// This program, and what its configuration says. Without a configuration: the defaults.
-fn ours(global: &Global) -> Result<Ours, CliError> {
+fn ours(global: &Global, listen: Option<&str>) -> Result<Ours, CliError> {
     let config = if global.config.exists() { Some(global.load()?) } else { None };
     let program = std::env::current_exe().map_err(|error| {
         CliError::new(ExitCode::Io, "this program's own path can't be had").found(error.to_string())
@@ -137,28 +144,44 @@ fn ours(global: &Global) -> Result<Ours, CliError> {
         let path = std::path::absolute(&global.config).unwrap_or_else(|_| global.config.clone());
         command = format!("{command} --config {}", word(&path)?);
     }
-    let of = |f: fn(&Config) -> String, usual: &str| config.as_ref().map_or_else(|| usual.to_owned(), f);
     Ok(Ours {
         command,
-        suffix: of(|config| config.entry.suffix.clone(), "fog"),
-        listen: of(|config| reachable(config.node.listen).to_string(), "127.0.0.1:9999"),
+        suffix: config.as_ref().map_or_else(|| "fog".to_owned(), |config| config.entry.suffix.clone()),
+        listen: match (listen, config) {
+            (Some(text), _) => told(text, global)?,
+            (None, Some(config)) => config.node.listen,
+            (None, None) => USUAL_LISTEN,
+        },
+    })
+}
+
+/// What was typed as the place where the node listens.
+fn told(text: &str, global: &Global) -> Result<Listen, CliError> {
+    let base = std::path::absolute(global.dir()).unwrap_or_else(|_| global.dir());
+    parse_listen(text, &base).ok_or_else(|| {
+        CliError::new(ExitCode::Usage, format!("--listen can't be {text:?}")).try_(format!("wanted: {LISTEN}"))
     })
 }
 
 /// Where Tor finds what listens there: every address is this machine's too.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
-        _ => listen,
-    }
+fn reachable(listen: &Listen) -> Result<String, CliError> {
+    let address = match listen {
+        Listen::Unix(path) => return Ok(format!("unix:{}", word(path)?)),
+        Listen::Inet(address) => address,
+    };
+    let here: SocketAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => *address,
+    };
+    Ok(here.to_string())
 }
 
-/// A path as a word of a command line, in master.cf and in Exim's shell, where quoting is another each time.
+/// A path as a word of a command line, in master.cf, in Exim's shell and in torrc, where quoting is another each time.
 fn word(path: &Path) -> Result<String, CliError> {
     let plain = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
     path.to_str().filter(plain).map(str::to_owned).ok_or_else(|| {
-        CliError::new(ExitCode::Usage, "a path in an MTA's configuration has letters, digits and /._-+ only")
+        CliError::new(ExitCode::Usage, "a path in another program's configuration has letters, digits and /._-+ only")
             .found(path.display().to_string())
     })
 }
@@ -170,8 +193,10 @@ mod tests {
     #[test]
     fn an_onion_leads_to_an_address() {
         for (listen, want) in [("0.0.0.0:9", "127.0.0.1:9"), ("[::]:9", "[::1]:9"), ("192.0.2.1:9", "192.0.2.1:9")] {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), want);
+            assert_eq!(reachable(&Listen::Inet(listen.parse().unwrap())).unwrap(), want);
         }
+        assert_eq!(reachable(&Listen::Unix("/run/fog/links.sock".into())).unwrap(), "unix:/run/fog/links.sock");
+        assert_eq!(reachable(&Listen::Unix("/run/f og".into())).unwrap_err().exit, ExitCode::Usage);
     }
 
     #[test]

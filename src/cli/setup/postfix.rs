@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     fn ours() -> Ours {
-        Ours { command: "/usr/bin/fog".into(), suffix: "fog".into(), listen: String::new() }
+        Ours { command: "/usr/bin/fog".into(), suffix: "fog".into(), listen: crate::config::USUAL_LISTEN }
     }
 
     fn found(values: &[(&str, &str)]) -> Found {

@@ -46,7 +46,7 @@ pub(super) fn plan(found: &Found, ours: &Ours, wanted: Wanted) -> Result<Plan, C
                 .found("those lines are not fog's. Nothing was changed")
                 .try_("take them out: this writes them anew, and the onion keeps its address"));
         }
-        let lines = lines(found, &rest, &ours.listen);
+        let lines = lines(found, &rest, &super::reachable(&ours.listen)?);
         // A service's lines belong to the last HiddenServiceDir above them: only at the end can ours not cut another in two.
         let gap = if rest.is_empty() || rest.ends_with('\n') { "" } else { "\n" };
         let new = format!("{rest}{gap}{}", block::marked(&lines));
@@ -77,8 +77,9 @@ fn lines(found: &Found, rest: &str, listen: &str) -> String {
     let adds = values(rest, "+SocksPort");
     let in_force: Vec<_> = if own.is_empty() { by_default.into_iter().chain(adds).collect() } else { own };
     if !in_force.iter().any(|value| is_socket(value)) {
-        // Streams are kept apart by name and password anyway; said here, since fog lives by it.
-        lines += &format!("+SocksPort {SOCKET} IsolateSOCKSAuth\n");
+        // Debian's /run/tor can be entered by all, and Tor opens no socket there that isn't for a group or for all. Streams are
+        // kept apart by name and password anyway; said here, since fog lives by it.
+        lines += &format!("+SocksPort {SOCKET} GroupWritable RelaxDirModeCheck IsolateSOCKSAuth\n");
     }
     lines
 }
@@ -111,11 +112,12 @@ fn check(found: &Found) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cli::setup::plan::Step;
+    use crate::config::USUAL_LISTEN;
 
     const DEFAULTS: &str = "User debian-tor\nSocksPort unix:/run/tor/socks WorldWritable\nSocksPort 9050\n";
 
     fn ours() -> Ours {
-        Ours { command: String::new(), suffix: String::new(), listen: "127.0.0.1:9999".into() }
+        Ours { command: String::new(), suffix: String::new(), listen: USUAL_LISTEN }
     }
 
     fn found(torrc: &str, defaults: &str) -> Found {
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn a_socket_is_added_where_there_is_none() {
         let onion = "HiddenServiceDir /var/lib/tor/fog\nHiddenServicePort 9999 127.0.0.1:9999\n";
-        let socket = "+SocksPort unix:/run/tor/socks IsolateSOCKSAuth\n";
+        let socket = "+SocksPort unix:/run/tor/socks GroupWritable RelaxDirModeCheck IsolateSOCKSAuth\n";
         for (torrc, defaults, adds) in [
             ("", DEFAULTS, false),
             ("# SocksPort 9050\n", DEFAULTS, false),
