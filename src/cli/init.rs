@@ -5,7 +5,7 @@ use super::global::Global;
 use super::node_info::{self, draft};
 use super::words::{candidate, command, io_trouble, store_trouble};
 use crate::config::{Config, parse_fingerprint};
-use crate::directory::{Authority, Candidate, Contents, Document, Params, Signed, Trust, least_threshold};
+use crate::directory::{Authority, Candidate, Contents, Document, NodeAddress, Params, Signed, Trust, least_threshold};
 use crate::id::NodeId;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::key_file::{self, NodeKey};
@@ -101,11 +101,17 @@ impl Network {
 /// Sets a node up.
 pub(super) fn init(args: &Args, global: &Global, now: Time) -> Result<Done, CliError> {
     let global = located(args, global);
-    let (params, others) = crate::config::network(&global.set)?;
+    let is_onion = NodeAddress::parse(&args.onion).is_ok_and(|address| address.is_onion());
+    let (params, others) = crate::config::network(&global.set, is_onion)?;
     let network = match &args.join {
         None => Network::New(params),
         Some(path) => join(args, path, now)?,
     };
+    if network.params().only_onions && !is_onion {
+        return Err(CliError::new(ExitCode::Usage, format!("--onion {} is no onion service", args.onion))
+            .found("all nodes of this network have to be (only-onions)")
+            .try_("fog setup tor makes one; its address is in /var/lib/tor/fog/hostname"));
+    }
     let mut settings = settings(args, &others)?;
     // The authority's key is drawn last of all; until then any fingerprint does.
     let trust = match &network {

@@ -42,6 +42,7 @@ pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
         "max-size",
         "message-id-domain",
         "min-uptime",
+        "only-onions",
         "demo",
     ],
 )];

@@ -7,11 +7,11 @@ use crate::directory::units::{parse_number, parse_size, parse_span, span as span
 use crate::directory::{BadParams, Params, Strategy, is_host_name};
 
 /// The parameters of a network to be founded: the defaults, and those of `set` that begin with `network.`. The others
-/// are handed back; they are for the configuration.
+/// are handed back; they are for the configuration. Where the founder `is_onion`, all are to be, unless it is said.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
+pub fn network(set: &[String], is_onion: bool) -> Result<(Params, Vec<String>), ConfigError> {
     let (ours, others): (Vec<_>, Vec<_>) = set.iter().cloned().partition(|set| set.starts_with("network."));
     let mut settings = Settings::new(&NETWORK_KEYS);
     for set in &ours {
@@ -22,6 +22,7 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
     let hops = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok());
     let domain = |text: &str| is_host_name(text).then(|| text.to_owned());
     let percent = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 100);
+    let flag = |key, default| settings.or(key, default, "true or false", |text| text.parse().ok());
     let laws = "exponential, constant or poisson";
     let params = Params {
         strategy: settings.or("network.strategy", default.strategy, laws, Strategy::parse)?,
@@ -40,7 +41,8 @@ pub fn network(set: &[String]) -> Result<(Params, Vec<String>), ConfigError> {
             "a number from 0 to 100, in percent",
             percent,
         )?,
-        demo: settings.or("network.demo", false, "true or false", |text| text.parse().ok())?,
+        only_onions: flag("network.only-onions", is_onion)?,
+        demo: flag("network.demo", false)?,
     };
     params.check().map_err(|bad| ConfigError::of_sets(&ours, &told(bad, &params)))?;
     Ok((params, others))

@@ -241,7 +241,7 @@ fn the_networks_keys_are_in_no_file() {
 
 #[test]
 fn delays_in_no_order_are_told_with_the_default_that_nobody_typed() {
-    let error = network(&["network.min-delay=6h".into()]).unwrap_err().to_string();
+    let error = network(&["network.min-delay=6h".into()], false).unwrap_err().to_string();
     assert!(
         error.contains("min-delay must be at most mean-delay") && error.contains("they are 6h, 3h and 1d"),
         "{error}"
@@ -477,25 +477,31 @@ fn a_set_that_is_none_is_refused() {
 #[test]
 fn a_network_is_founded_on_the_defaults_and_what_is_set() {
     let sets = ["network.epoch=12h", "spool.max=1M", "network.tick=250ms", "network.hops=2"];
-    let (params, rest) = network(&sets.map(str::to_owned)).unwrap();
+    let (params, rest) = network(&sets.map(str::to_owned), false).unwrap();
     assert_eq!(params.tick, Duration::from_millis(250));
     assert_eq!((params.hops, params.epoch), (2, Duration::from_secs(12 * 3600)));
     assert_eq!(params.mean_delay, Params::default().mean_delay);
     assert_eq!(rest, ["spool.max=1M"]);
+    for (set, founder, want) in
+        [(None, false, false), (None, true, true), (Some(false), true, false), (Some(true), false, true)]
+    {
+        let sets: Vec<_> = set.iter().map(|set| format!("network.only-onions={set}")).collect();
+        assert_eq!(network(&sets, founder).unwrap().0.only_onions, want, "{set:?}, {founder}");
+    }
 }
 
 #[test]
 fn parameters_that_make_no_network_are_refused_with_their_rule() {
-    let error = network(&["network.hops=5".into()]).unwrap_err();
+    let error = network(&["network.hops=5".into()], false).unwrap_err();
     assert_eq!(error.message, "hops must be 1, 2, 3 or 4");
     assert_eq!(error.hint.as_deref(), Some("what was set: network.hops=5"));
     for (table, keys) in NETWORK_KEYS {
         for key in keys {
-            let error = network(&[format!("{table}.{key}=\u{7f}")]).unwrap_err();
+            let error = network(&[format!("{table}.{key}=\u{7f}")], false).unwrap_err();
             assert_eq!(error.message, format!("{table}.{key} can't be \"\\u{{7f}}\""));
         }
     }
-    let error = network(&["network.hopps=5".into()]).unwrap_err();
+    let error = network(&["network.hopps=5".into()], false).unwrap_err();
     assert_eq!(error.hint.as_deref(), Some("did you mean `hops`?"));
 }
 

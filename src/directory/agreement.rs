@@ -246,6 +246,9 @@ impl Agreement {
         let frame = frames.find(|frame| same_epochs(frame) && enough(frame)).ok_or(NoDocument::NoFrame)?;
         let mut contents = frame.clone();
         contents.nodes = self.nodes(&votes)?;
+        // Liars can have their votes name what makes no document; it is no reason for none.
+        let allowed = frame.clone();
+        contents.nodes.retain(|_, node| allowed.has_room_for(node.descriptor()));
         self.fall_back(&votes, &mut contents);
         Ok(Candidate::new(&contents)?)
     }
@@ -269,7 +272,9 @@ impl Agreement {
     fn fall_back(&self, votes: &[&Vote], contents: &mut Contents) {
         for (id, known) in &self.current.nodes {
             let have = votes.iter().filter(|vote| vote.nodes.contains_key(id)).count();
-            let free = !contents.nodes.contains_key(id) && contents.clash(known.descriptor()).is_none();
+            let known_node = known.descriptor();
+            let free = !contents.nodes.contains_key(id) && contents.clash(known_node).is_none();
+            let free = free && contents.has_room_for(known_node);
             if have >= self.current.threshold && free {
                 contents.nodes.insert(*id, known.clone());
             }

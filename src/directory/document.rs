@@ -123,6 +123,9 @@ pub enum Rejected {
     /// Two nodes have in common what they may not.
     #[error("two nodes with one {0}")]
     TwoNodes(Shared),
+    /// A node that is no onion, where the parameters say that all have to be.
+    #[error("node {0} is no onion service, and this network has no other nodes")]
+    NoOnion(NodeId),
     /// A mix key that is none.
     #[error("line {0}: a bad mix key")]
     BadMixKey(usize),
@@ -179,6 +182,12 @@ impl Contents {
         others.map(|(_, signed)| shared(signed.descriptor(), candidate)).find_map(|shared| shared)
     }
 
+    /// Whether the network's parameters allow nodes where `candidate` is reached.
+    #[must_use]
+    pub fn has_room_for(&self, candidate: &Descriptor) -> bool {
+        !self.params.only_onions || candidate.address.is_onion()
+    }
+
     fn to_text(&self) -> String {
         let mut text = format!("{FORMAT}\n");
         self.write_frame(&mut text);
@@ -208,7 +217,10 @@ impl Contents {
     fn read(lines: &mut Lines<'_>, text: &str) -> Result<Self, Rejected> {
         lines.literal(FORMAT)?;
         let frame = Self::read_frame(lines)?;
-        Ok(Self { nodes: read_nodes(lines, text)?, ..frame })
+        let contents = Self { nodes: read_nodes(lines, text)?, ..frame };
+        let stranger = contents.nodes.iter().find(|(_, node)| !contents.has_room_for(node.descriptor()));
+        stranger.map_or(Ok(()), |(id, _)| Err(Rejected::NoOnion(*id)))?;
+        Ok(contents)
     }
 
     /// Reads what `write_frame` wrote; there are no nodes in it.
@@ -551,10 +563,12 @@ fn shared(one: &Descriptor, other: &Descriptor) -> Option<Shared> {
 mod tests {
     use super::super::fixture::{EPOCH, at, contents, descriptor, document, key, signed, signed_text, trust};
     use super::super::lines::base64;
-    use super::super::{BadParams, Strategy};
+    use super::super::{BadParams, NodeAddress, Strategy};
     use super::*;
     use proptest::prelude::*;
     use std::time::Duration;
+
+    const ONION: &str = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
 
     fn nodes(numbers: impl IntoIterator<Item = u8>) -> impl Iterator<Item = (u8, Descriptor)> {
         numbers.into_iter().map(|n| (n, descriptor(n)))
@@ -633,10 +647,26 @@ mod tests {
         let mut contents = three();
         contents.previous = Some([7; 32]);
         contents.params.demo = true;
+        contents.params.only_onions = true;
+        contents.nodes.clear();
         contents.params.tick = Duration::from_millis(250);
         contents.params.strategy = Strategy::Poisson;
         let document = Document::verify(&signed_text(&contents, [101]), &trust(1, 1), at(1), None).unwrap();
         assert_eq!(document.contents(), &contents);
+    }
+
+    #[test]
+    fn a_node_that_is_no_onion_is_in_no_document_of_onions() {
+        let onion = NodeAddress::parse(&format!("{ONION}:9999")).unwrap();
+        let mut contents = contents(1, 1, [(1, Descriptor { address: onion, ..descriptor(1) })]);
+        contents.params.only_onions = true;
+        assert!(Candidate::new(&contents).is_ok());
+        assert!(contents.has_room_for(contents.nodes[&key(1).node_id()].descriptor()));
+        assert!(!contents.has_room_for(&descriptor(2)));
+        contents.nodes.insert(key(2).node_id(), signed(descriptor(2), 2));
+        assert_eq!(Candidate::new(&contents).err(), Some(Rejected::NoOnion(key(2).node_id())));
+        contents.params.only_onions = false;
+        assert!(Candidate::new(&contents).is_ok());
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct Params {
     pub message_id_domain: String,
     /// Percent of what is sent through a node that have to come on, by the document's median, for it to stand on paths.
     pub min_uptime: u8,
+    /// Whether each node has to be a Tor onion service, so that who watches the wires doesn't see which talk to which.
+    pub only_onions: bool,
     /// A network on one machine whose packets may be watched (`fog demo`). Never on a real one.
     pub demo: bool,
 }
@@ -91,6 +93,7 @@ impl Default for Params {
             max_size: 2 << 20,
             message_id_domain: "fog.invalid".into(),
             min_uptime: 90,
+            only_onions: false,
             demo: false,
         }
     }
@@ -164,6 +167,9 @@ impl Params {
         line("max-size", &quoted(&units::size(self.max_size)));
         line("message-id-domain", &quoted(&self.message_id_domain));
         line("min-uptime", &self.min_uptime.to_string());
+        if self.only_onions {
+            text.push_str("only-onions = true\n");
+        }
         if self.demo {
             text.push_str("demo = true\n");
         }
@@ -185,6 +191,7 @@ impl Params {
             max_size: lines.string("max-size", size)?,
             message_id_domain: lines.string("message-id-domain", |text| Some(text.to_owned()))?,
             min_uptime: read_min_uptime(lines)?,
+            only_onions: lines.flag("only-onions")?,
             demo: lines.flag("demo")?,
         };
         params.check().map_err(|bad| lines.wrong(Wrong::Params(bad)))?;

@@ -59,7 +59,9 @@ impl From<&Rejected> for DirectoryFault {
             Rejected::Fork(_) => Self::Fork,
             Rejected::FromTheFuture { .. } => Self::Future,
             Rejected::Expired { .. } => Self::Expired,
-            Rejected::TwoNodes(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => Self::Malformed,
+            Rejected::TwoNodes(_) | Rejected::NoOnion(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => {
+                Self::Malformed
+            }
         }
     }
 }

@@ -165,9 +165,11 @@ const fn advice(rejected: &Rejected) -> &'static str {
         Rejected::Rollback { .. } | Rejected::Expired { .. } => "ask for the document of today",
         Rejected::FromTheFuture { .. } => "look at this machine's clock: date -u",
         Rejected::Fork(_) => "do not use either of them before the authorities have explained this",
-        Rejected::BadSignature(_) | Rejected::TwoNodes(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => {
-            "take the file as it was given out, byte for byte"
-        }
+        Rejected::BadSignature(_)
+        | Rejected::TwoNodes(_)
+        | Rejected::NoOnion(_)
+        | Rejected::BadMixKey(_)
+        | Rejected::Malformed(_) => "take the file as it was given out, byte for byte",
     }
 }
 

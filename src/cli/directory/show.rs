@@ -109,6 +109,7 @@ fn shown_json(shown: &Candidate, trusted: &Result<Document, Rejected>) -> Value 
             "max_size": size(params.max_size),
             "message_id_domain": params.message_id_domain,
             "min_uptime": params.min_uptime,
+            "only_onions": params.only_onions,
             "demo": params.demo,
         },
         "nodes": nodes,

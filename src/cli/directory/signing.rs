@@ -53,6 +53,11 @@ fn admit(contents: &mut Contents, signed: &Signed, path: &Path) -> Result<&'stat
             .found("it is an old one, or of a node with another network's parameters")
             .try_(format!("ask {} for a new one: fog node-info", node.name)));
     }
+    if !contents.has_room_for(node) {
+        return Err(refuse(format!("{}: {} is no onion service", path.display(), node.name))
+            .found(format!("it is reached at {}, and this network has only-onions = true", node.address))
+            .try_(format!("ask {} for an onion: fog setup tor, node.onion, fog node-info", node.name)));
+    }
     if let Some(shared) = contents.clash(node) {
         return Err(refuse(format!("{}: two nodes with one {shared}", path.display()))
             .found(format!("{} would share it with a node that is in the document", node.name)));

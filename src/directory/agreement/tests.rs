@@ -1,5 +1,5 @@
 use super::super::fixture::{EPOCH, contents, descriptor, key, signed, trust};
-use super::super::{Descriptor, Document};
+use super::super::{Descriptor, Document, NodeAddress};
 use super::*;
 use proptest::prelude::*;
 
@@ -201,6 +201,12 @@ fn parameters_and_authorities_change_when_enough_say_so() {
             assert!(all.values().all(|one| one.document().unwrap().contents().threshold == threshold));
         }
     }
+    let mut network = Network::new(5, 4);
+    let onion = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion:9999";
+    let address = NodeAddress::parse(onion).unwrap();
+    network.set(0..5, 2, &Descriptor { address, ..newer(2, 2) });
+    network.change(0..5, |draft| draft.params.only_onions = true);
+    assert_eq!(names(&network.agree(SILENT, false)), ["node-2"], "the others are no onions");
     let mut network = Network::new(5, 4);
     network.change(0..5, |draft| draft.params.epoch *= 2);
     assert!(network.documents(SILENT).iter().all(|found| *found == Err(NoDocument::NoFrame)));
