@@ -1146,13 +1146,17 @@ _fog() {
             return 0
             ;;
         fog__subcmd__setup)
-            opts="-c -j -q -h --apply --undo --exit --listen --config-dir --config --set --json --quiet --color --help tor postfix exim"
+            opts="-c -j -q -h --apply --undo --exit --listen --client-auth --config-dir --config --set --json --quiet --color --help tor postfix exim"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-auth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -84,6 +84,7 @@ complete -c fog -n "__fish_fog_using_subcommand init" -s j -l json -d 'Print JSO
 complete -c fog -n "__fish_fog_using_subcommand init" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand init" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand setup" -l listen -d 'Tor: where the node listens, as it will be told to fog init [default: as fog.toml says, else 127.0.0.1:9999]' -r
+complete -c fog -n "__fish_fog_using_subcommand setup" -l client-auth -d 'Tor: let only those find the onion whose keys stand in this file, a line `NAME KEY` each' -r -F
 complete -c fog -n "__fish_fog_using_subcommand setup" -l config-dir -d 'Where its configuration lies [default: /etc/postfix, /etc/exim4, /etc/tor]' -r -F
 complete -c fog -n "__fish_fog_using_subcommand setup" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand setup" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 /// Seconds where a real network has hours, and few enough packets for five relays that share a machine with all else.
@@ -57,13 +57,14 @@ impl Site {
         let (world, began) = (World::new(), Instant::now());
         let relays = Relays::start(&world, dir);
         eprintln!("{:5.1} s  relays", began.elapsed().as_secs_f32());
-        // Debian's, but for the port, which five Tors on one loopback can't share; and no password for the control socket, as
-        // only root gets as far.
-        let torrc = format!("{}SocksPort unix:/run/tor/socks WorldWritable\nCookieAuthentication 0\n", relays.torrc);
-        let torrc = torrc + "Log notice file /var/lib/tor/log\n";
+        // No password for the control socket: only root gets as far.
+        let torrc = format!("{}CookieAuthentication 0\nLog notice file /var/lib/tor/log\n", relays.torrc);
+        // Debian's has a port too, which Tors on one loopback can't share. The first one has its socket, the others another.
+        let socks =
+            |index| format!("SocksPort unix:/run/tor/{} WorldWritable\n", if index == 0 { "socks" } else { "other" });
         let operator = |index: usize| {
             let name = format!("n{}", index + 1);
-            let machine = Machine::new(&world, &dir.join(&name), &torrc);
+            let machine = Machine::new(&world, &dir.join(&name), &(torrc.clone() + &socks(index)));
             Operator { machine, name, fog: fog.clone(), tor: None, node: None, exit: None }
         };
         let operators: Vec<_> = (0..count).map(operator).collect();
@@ -98,6 +99,10 @@ impl Site {
             add.arg(&descriptor);
         }
         run(&mut add);
+        let elsewhere =
+            ["--name", "n6", "--onion", "192.0.2.1:9999", "--join", text("draft"), "--trust", text("authority")];
+        let refused = others[0].as_root(&[&["init", "--dir", "n6"][..], &elsewhere].concat()).output().unwrap();
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("is no onion service"), "{refused:?}");
         run(&mut first.fog(&["directory", "sign"]));
         self.operators[0].start_node();
         for operator in &mut self.operators[1..] {
@@ -157,6 +162,16 @@ impl Operator {
         self.machine.command(&[&before, arguments].concat())
     }
 
+    /// What `fog check` says of Tor, each with its state.
+    pub(crate) fn check(&self, arguments: &[&str]) -> Vec<(String, String)> {
+        let Output { stdout, .. } = self.as_root(&[&["--json", "check"], arguments].concat()).output().unwrap();
+        let findings: Vec<Value> =
+            String::from_utf8(stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+        let of_tor = findings.iter().filter(|finding| finding["about"] == "tor");
+        of_tor.map(|finding| (text(finding, "state"), text(finding, "says"))).collect()
+    }
+
     pub(crate) fn onion(&self) -> String {
         let name = fs::read_to_string(self.machine.path("/var/lib/tor/fog/hostname")).unwrap();
         format!("{}:9999", name.trim())
@@ -181,8 +196,15 @@ impl Operator {
         drop(self.tor.take());
     }
 
+    /// Has Tor read its configuration anew, and forget what it knows of onions.
+    pub(crate) fn restart_tor(&mut self) {
+        self.kill_tor();
+        self.start_tor();
+        self.wait_until_published();
+    }
+
     /// Waits until others can find the onion.
-    fn wait_until_published(&mut self) {
+    pub(crate) fn wait_until_published(&mut self) {
         let (tor, control) = self.tor.as_mut().unwrap();
         wait_for("an onion's descriptor to be published", || {
             tor.must_run();

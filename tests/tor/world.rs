@@ -95,10 +95,10 @@ impl Machine {
         command
     }
 
-    /// A program of it as nobody, without any network interface that is up.
+    /// A program of it as the node's user, who is in Tor's group, without any network interface that is up.
     pub(crate) fn alone(&self, argv: &[&str]) -> Command {
         let (user, group) = (format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"));
-        let before = ["unshare", "--net", "--", "setpriv", &user, &group, "--clear-groups", "--"];
+        let before = ["unshare", "--net", "--", "setpriv", &user, &group, "--groups=debian-tor", "--"];
         self.command(&[&before, argv].concat())
     }
 

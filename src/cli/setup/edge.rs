@@ -1,7 +1,7 @@
 //! What `fog setup` reads, runs and writes. Decisions are made elsewhere.
 
 use super::plan::{Check, Plan, Step, shell};
-use super::{exim, milter, postfix, tor};
+use super::{client_auth, exim, milter, postfix, tor};
 use crate::cli::error::CliError;
 use crate::cli::main_cf;
 use crate::cli::master_cf::Service;
@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use zeroize::Zeroizing;
 
 /// Longest configuration file that is read.
 const MAX_FILE: u64 = 4 << 20;
@@ -122,7 +123,18 @@ pub(super) fn tor(dir: &Path) -> Result<tor::Found, CliError> {
     let path = dir.join("torrc");
     let defaults = PathBuf::from("/usr/share/tor/tor-service-defaults-torrc");
     let defaults = read(&defaults)?.map(|text| (defaults, text));
-    Ok(tor::Found { torrc: read(&path)?, path, defaults })
+    let mut keys = BTreeMap::new();
+    for (dir, end) in client_auth::PLACES {
+        let Ok(entries) = fs::read_dir(dir) else { continue };
+        for entry in entries {
+            let path = entry.map_err(|error| io_trouble(Path::new(dir), &error))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("fog-") && name.ends_with(end) {
+                keys.extend(read(&path)?.map(|text| (path, Zeroizing::new(text))));
+            }
+        }
+    }
+    Ok(tor::Found { torrc: read(&path)?, path, defaults, keys })
 }
 
 /// Does what `plan` says: first copies of all that will change, then the steps, then what looks at the result. Says which
@@ -171,13 +183,16 @@ fn do_step(step: &Step) -> Result<(), CliError> {
             }
             write(path, after.as_deref())
         }
+        Step::Secret { path, after, .. } => write_secret(path, after.as_ref()),
     }
 }
 
 fn put_back(plan: &Plan, before: &[(PathBuf, Option<String>)]) -> Result<(), CliError> {
     for step in plan.steps.iter().rev() {
-        if let Step::File { path, before, .. } = step {
-            write(path, before.as_deref())?;
+        match step {
+            Step::File { path, before, .. } => write(path, before.as_deref())?,
+            Step::Secret { path, before, .. } => write_secret(path, before.as_ref())?,
+            Step::Run(_) => {}
         }
     }
     before.iter().try_for_each(|(path, text)| write(path, text.as_deref()))
@@ -198,6 +213,21 @@ fn write(path: &Path, text: Option<&str>) -> Result<(), CliError> {
             done => done,
         },
     };
+    done.map_err(|error| io_trouble(path, &error))
+}
+
+/// Writes a file for whoever has the directory that it lies in, or the next one above that is there, and for nobody else.
+fn write_secret(path: &Path, text: Option<&Zeroizing<String>>) -> Result<(), CliError> {
+    let Some(text) = text else { return write(path, None) };
+    let missing: Vec<_> = path.ancestors().skip(1).take_while(|dir| !dir.exists()).collect();
+    let above = path.ancestors().skip(1).find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let done = fs::metadata(above).and_then(|above| {
+        let give = |path: &Path| std::os::unix::fs::lchown(path, Some(above.uid()), Some(above.gid()));
+        for dir in missing.into_iter().rev() {
+            file::create_private_dir(dir).and_then(|()| give(dir))?;
+        }
+        file::replace(path, text.as_bytes(), file::SECRET).and_then(|()| give(path))
+    });
     done.map_err(|error| io_trouble(path, &error))
 }
 

@@ -223,7 +223,7 @@ mod tests {
         let names = |plan: &Plan| -> Vec<(String, bool)> {
             let files = plan.steps.iter().filter_map(|step| match step {
                 Step::File { path, after, .. } => Some((path.display().to_string(), after.is_some())),
-                Step::Run(_) => None,
+                Step::Run(_) | Step::Secret { .. } => None,
             });
             files.collect()
         };

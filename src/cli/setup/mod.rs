@@ -4,6 +4,7 @@
 //! `edge` reads, runs and writes.
 
 mod block;
+mod client_auth;
 mod edge;
 mod exim;
 mod milter;
@@ -15,6 +16,7 @@ use super::error::CliError;
 use super::global::Global;
 use crate::config::{LISTEN, Listen, USUAL_LISTEN, parse_listen};
 use crate::sys::exit_code::ExitCode;
+use client_auth::ClientAuth;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use plan::Plan;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,9 @@ pub struct Args {
     /// Tor: where the node listens, as it will be told to fog init [default: as fog.toml says, else 127.0.0.1:9999]
     #[arg(long, value_name = "PLACE")]
     listen: Option<String>,
+    /// Tor: let only those find the onion whose keys stand in this file, a line `NAME KEY` each
+    #[arg(long, value_name = "FILE")]
+    client_auth: Option<PathBuf>,
     /// Where its configuration lies [default: /etc/postfix, /etc/exim4, /etc/tor]
     #[arg(long, value_name = "DIR")]
     config_dir: Option<PathBuf>,
@@ -84,6 +89,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         return Err(CliError::new(ExitCode::Usage, "only Postfix has a listener for the exit")
             .try_("fog exit talks to Exim's own port: deliver = \"smtp:127.0.0.1:25\" in fog.toml(5)"));
     }
+    if args.client_auth.is_some() && args.what != What::Tor {
+        return Err(CliError::new(ExitCode::Usage, "client authorization is Tor's"));
+    }
     if args.listen.is_some() && args.what != What::Tor {
         return Err(CliError::new(ExitCode::Usage, "only Tor has to know where the node listens"));
     }
@@ -104,7 +112,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         What::Tor => {
             let dir = dir("/etc/tor");
             let found = edge::tor(&dir)?;
-            (dir, tor::plan(&found, &ours, wanted)?)
+            let auth = args.client_auth.as_ref().filter(|_| !args.undo);
+            let auth = auth.map(|list| ClientAuth::read(&global.load()?, list)).transpose()?;
+            (dir, tor::plan(&found, &ours, wanted, auth.as_ref())?)
         }
     };
     let changes = args.apply || args.undo;
@@ -129,7 +139,9 @@ fn tell(args: &Args, global: &Global, dir: &Path, plan: &Plan, kept: &[PathBuf])
     let place = if usual { String::new() } else { format!(" --config-dir {}", dir.display()) };
     let exit = if args.exit { " --exit" } else { "" };
     let listen = args.listen.as_ref().map(|listen| format!(" --listen {listen}")).unwrap_or_default();
-    let again = format!("{} --apply", super::words::command(global, &format!("setup {what}{exit}{listen}{place}")));
+    let auth = args.client_auth.as_ref().map(|list| format!(" --client-auth {}", list.display())).unwrap_or_default();
+    let verb = format!("setup {what}{exit}{listen}{auth}{place}");
+    let again = format!("{} --apply", super::words::command(global, &verb));
     super::print(plan.to_words(changes, kept, &again).as_bytes())
 }
 

@@ -3,12 +3,15 @@
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// One thing to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Step {
     /// A file is to hold `after` in place of `before`; `None`: it isn't there.
     File { path: PathBuf, before: Option<String>, after: Option<String> },
+    /// The same with a file that nobody else may read: it belongs to whoever has the directory, and is not shown.
+    Secret { path: PathBuf, before: Option<Zeroizing<String>>, after: Option<Zeroizing<String>> },
     /// A program is to be run that changes other files than those of this plan.
     Run(Vec<String>),
 }
@@ -44,6 +47,19 @@ impl Plan {
         if before != after {
             let (before, after) = (before.map(str::to_owned), after.map(str::to_owned));
             self.steps.push(Step::File { path: path.to_owned(), before, after });
+        }
+    }
+
+    /// The same with a file that nobody else may read.
+    pub(super) fn secret(
+        &mut self,
+        path: &Path,
+        before: Option<&Zeroizing<String>>,
+        after: Option<&Zeroizing<String>>,
+    ) {
+        if before != after {
+            let (before, after) = (before.cloned(), after.cloned());
+            self.steps.push(Step::Secret { path: path.to_owned(), before, after });
         }
     }
 
@@ -87,6 +103,8 @@ impl Step {
     fn lines(&self) -> Vec<String> {
         match self {
             Self::Run(argv) => vec![shell(argv)],
+            Self::Secret { path, after: Some(_), .. } => vec![format!("+++ {} (a key; not shown)", path.display())],
+            Self::Secret { path, after: None, .. } => vec![format!("--- {}", path.display())],
             Self::File { path, before, after } => diff(path, before.as_deref(), after.as_deref()),
         }
     }

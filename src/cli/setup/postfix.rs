@@ -271,7 +271,7 @@ mod tests {
     fn runs(plan: &Plan) -> Vec<String> {
         let runs = plan.steps.iter().filter_map(|step| match step {
             Step::Run(argv) => Some(argv.join(" ")),
-            Step::File { .. } => None,
+            Step::File { .. } | Step::Secret { .. } => None,
         });
         runs.collect()
     }
