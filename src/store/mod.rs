@@ -58,6 +58,10 @@ pub enum Shelf {
     Outbox,
     /// What the engine has to know of itself after a restart.
     Notes,
+    /// Loops that left here, and what became of them.
+    Loops,
+    /// The first hops that this node keeps.
+    Firsts,
 }
 
 /// Sets of 16-byte marks, one set an epoch.
@@ -416,7 +420,7 @@ fn is_fresh(db: &Database) -> Result<bool, StoreError> {
         return Ok(true);
     }
     match meta(&txn, schema::META_FORMAT)? {
-        schema::FORMAT => Ok(false),
+        schema::OLDEST..=schema::FORMAT => Ok(false),
         newer if newer > schema::FORMAT => Err(StoreError::Newer(newer)),
         other => Err(StoreError::Damaged(format!("{DB_FILE}: there never was a format {other}"))),
     }
@@ -431,10 +435,12 @@ fn lay_out(db: &Database, fresh: bool) -> Result<(), StoreError> {
         return Ok(());
     }
     let txn = db.begin_write().map_err(database)?;
-    if fresh {
+    {
         let mut table = txn.open_table(schema::META).map_err(database)?;
         table.insert(schema::META_FORMAT, schema::FORMAT).map_err(database)?;
-        table.insert(schema::META_NEXT_ROW, 0).map_err(database)?;
+        if fresh {
+            table.insert(schema::META_NEXT_ROW, 0).map_err(database)?;
+        }
     }
     for shelf in missing {
         txn.open_table(shelf.table()).map_err(database)?;

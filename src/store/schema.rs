@@ -24,7 +24,11 @@ use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 /// The format this fog writes; a higher one is a newer fog's.
-pub(super) const FORMAT: u64 = 1;
+///
+/// 2 has more shelves than 1, and is otherwise the same.
+pub(super) const FORMAT: u64 = 2;
+/// The oldest format that this fog brings up to its own.
+pub(super) const OLDEST: u64 = 1;
 
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(super) const META_FORMAT: &str = "format";
@@ -37,8 +41,16 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 6] =
-    [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox, Shelf::Notes];
+pub(super) const SHELVES: [Shelf; 8] = [
+    Shelf::Pool,
+    Shelf::Spool,
+    Shelf::Fragments,
+    Shelf::Parts,
+    Shelf::Outbox,
+    Shelf::Notes,
+    Shelf::Loops,
+    Shelf::Firsts,
+];
 
 impl Shelf {
     pub(super) const fn table(self) -> RowTable {
@@ -49,6 +61,8 @@ impl Shelf {
             Self::Parts => "rows/parts",
             Self::Outbox => "rows/outbox",
             Self::Notes => "rows/notes",
+            Self::Loops => "rows/loops",
+            Self::Firsts => "rows/firsts",
         })
     }
 
@@ -61,6 +75,8 @@ impl Shelf {
             Self::Parts => 4,
             Self::Outbox => 5,
             Self::Notes => 6,
+            Self::Loops => 7,
+            Self::Firsts => 8,
         }
     }
 }
@@ -176,6 +192,8 @@ mod tests {
     use super::*;
     use crate::store::Store;
     use crate::store::tests::{EPOCH, private_dir, refusal, rng, store_with_a_packet};
+    use redb::ReadableDatabase;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_row_that_was_moved_or_changed_does_not_open() {
@@ -221,6 +239,46 @@ mod tests {
         assert!(error.starts_with("the store is damaged: Outbox row 5: it names a slot"), "{error}");
     }
 
+    /// A store as the fog that wrote format 1 left it: on each shelf one row whose meta is the shelf's code and whose
+    /// content is nine times that, and a replay tag.
+    fn store_of_format_1() -> tempfile::TempDir {
+        let files: [(&str, &[u8]); 3] = [
+            ("store.redb", include_bytes!("../../tests/stores/format-1/store.redb.zst")),
+            ("slab", include_bytes!("../../tests/stores/format-1/slab.zst")),
+            ("epoch.keys", include_bytes!("../../tests/stores/format-1/epoch.keys.zst")),
+        ];
+        let dir = private_dir();
+        for (name, bytes) in files {
+            let path = dir.path().join(name);
+            std::fs::write(&path, zstd::decode_all(bytes).unwrap()).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_store_of_format_1_is_brought_up_to_date_with_all_that_it_holds() {
+        let dir = store_of_format_1();
+        for _ in 0..2 {
+            let mut store = Store::open(dir.path()).unwrap();
+            let old = [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Parts, Shelf::Outbox];
+            for shelf in old {
+                let rows = store.rows(shelf).unwrap();
+                assert_eq!((rows.len(), &rows[0].meta[..]), (1, &[shelf.code()][..]), "{shelf:?}");
+                assert_eq!(&store.read(shelf, rows[0].id).unwrap().sealed[..], [shelf.code(); 9], "{shelf:?}");
+            }
+            assert_eq!(store.mark_count(Marks::Replay, EPOCH), 1);
+            for shelf in SHELVES.into_iter().filter(|shelf| !old.contains(shelf)) {
+                let mut txn = store.begin().unwrap();
+                txn.put(shelf, EPOCH, b"new", b"", b"", &mut rng()).unwrap();
+                txn.commit().unwrap();
+            }
+            let txn = store.db.begin_read().unwrap();
+            let format = txn.open_table(META).unwrap().get(META_FORMAT).unwrap().unwrap().value();
+            assert_eq!(format, FORMAT);
+        }
+    }
+
     #[test]
     fn a_store_of_a_fog_that_knew_fewer_shelves_gets_theirs() {
         let dir = private_dir();
@@ -238,9 +296,9 @@ mod tests {
         let dir = private_dir();
         let store = Store::open(dir.path()).unwrap();
         let txn = store.db.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert(META_FORMAT, 2).unwrap();
+        txn.open_table(META).unwrap().insert(META_FORMAT, 3).unwrap();
         txn.commit().unwrap();
         drop(store);
-        assert_eq!(refusal(dir.path()), "made by a newer fog: its format is 2, this fog knows 1");
+        assert_eq!(refusal(dir.path()), "made by a newer fog: its format is 3, this fog knows 2");
     }
 }
