@@ -131,12 +131,13 @@ pub(super) fn rfc3339(time: Time) -> String {
 pub(super) fn params_words(params: &Params) -> String {
     use crate::directory::units::{size, span};
     format!(
-        "{} delays {} / {} / {}, tick {}, send every {}, {} hops, epoch {}, mail to {}",
+        "{} delays {} / {} / {}, tick {}, at least {} packets each, send every {}, {} hops, epoch {}, mail to {}",
         params.strategy.as_str(),
         span(params.min_delay),
         span(params.mean_delay),
         span(params.max_delay),
         span(params.tick),
+        params.batch_min,
         span(params.send_every),
         params.hops,
         span(params.epoch),

@@ -36,6 +36,7 @@ pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
         "mean-delay",
         "max-delay",
         "tick",
+        "batch-min",
         "send-every",
         "hops",
         "epoch",

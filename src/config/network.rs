@@ -19,7 +19,7 @@ pub fn network(set: &[String], is_onion: bool) -> Result<(Params, Vec<String>), 
     }
     let default = Params::default();
     let span = |key, default| settings.or(key, default, "a span such as 250ms, 90s, 15m, 2h or 1d", parse_span);
-    let hops = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok());
+    let small = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok());
     let domain = |text: &str| is_host_name(text).then(|| text.to_owned());
     let percent = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 100);
     let flag = |key, default| settings.or(key, default, "true or false", |text| text.parse().ok());
@@ -30,8 +30,9 @@ pub fn network(set: &[String], is_onion: bool) -> Result<(Params, Vec<String>), 
         mean_delay: span("network.mean-delay", default.mean_delay)?,
         max_delay: span("network.max-delay", default.max_delay)?,
         tick: span("network.tick", default.tick)?,
+        batch_min: settings.or("network.batch-min", default.batch_min, "a number from 0 to 100", small)?,
         send_every: span("network.send-every", default.send_every)?,
-        hops: settings.or("network.hops", default.hops, "a number from 1 to 4", hops)?,
+        hops: settings.or("network.hops", default.hops, "a number from 1 to 4", small)?,
         epoch: span("network.epoch", default.epoch)?,
         max_size: settings.or("network.max-size", default.max_size, SIZE, parse_size)?,
         message_id_domain: settings.or("network.message-id-domain", default.message_id_domain, HOST_NAME, domain)?,

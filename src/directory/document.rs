@@ -793,16 +793,16 @@ mod tests {
         for (find, replace, line, why) in [
             ("format", "# a comment\nformat", 1, Expected(FORMAT)),
             ("epoch = 20000", "epoch = 020000", 2, Value("epoch")),
-            ("threshold = 1", "threshold = 2", 20, Wrong::Threshold),
-            ("threshold = 1", "threshold = 0", 20, Wrong::Threshold),
+            ("threshold = 1", "threshold = 2", 21, Wrong::Threshold),
+            ("threshold = 1", "threshold = 0", 21, Wrong::Threshold),
             ("\n[params]", "[params]", 4, Expected("")),
             ("\"3h\"", "\"180m\"", 8, Value("mean-delay")),
             ("strategy = \"exponential\"", "strategy = \"Exponential\"", 6, Value("strategy")),
-            ("hops = 3", "hops = 9", 16, Wrong::Params(BadParams::Hops)),
-            ("epoch = \"1d\"", "epoch = \"30s\"", 16, Wrong::Params(BadParams::Epoch)),
-            ("min-uptime = 90\n", "min-uptime = 90\ndemo = false\n", 17, Value("demo")),
-            ("\n[[authority]]", "\n[authority]", 17, Expected("[[authority]]")),
-            ("\n\n[[node]]", "\n\n\n[[node]]", 21, Expected("a signature line, or the end")),
+            ("hops = 3", "hops = 9", 17, Wrong::Params(BadParams::Hops)),
+            ("epoch = \"1d\"", "epoch = \"30s\"", 17, Wrong::Params(BadParams::Epoch)),
+            ("min-uptime = 90\n", "min-uptime = 90\ndemo = false\n", 18, Value("demo")),
+            ("\n[[authority]]", "\n[authority]", 18, Expected("[[authority]]")),
+            ("\n\n[[node]]", "\n\n\n[[node]]", 22, Expected("a signature line, or the end")),
         ] {
             assert_eq!(rejected(&edited(find, replace)), Rejected::Malformed(Malformed { line, why }), "{replace}");
         }

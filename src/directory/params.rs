@@ -13,6 +13,8 @@ const MAX_HOPS: u8 = 4;
 pub const MAX_MAX_SIZE: u64 = 14 << 20;
 /// Smallest `max_size`: below it not even a short mail with its headers is sure to fit.
 const MIN_MAX_SIZE: u64 = 16 << 10;
+/// Largest `batch_min`: what a node may have to build at a tick.
+const MAX_BATCH_MIN: u8 = 100;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -61,6 +63,8 @@ pub struct Params {
     pub max_delay: Duration,
     /// Packets leave at multiples of this, counted from the Unix epoch.
     pub tick: Duration,
+    /// Packets that leave a node at each tick; cover traffic where there are fewer.
+    pub batch_min: u8,
     /// Mean span between two send slots of a node.
     pub send_every: Duration,
     /// Hops of a mail's path, the exit included.
@@ -87,6 +91,7 @@ impl Default for Params {
             mean_delay: 3 * HOUR,
             max_delay: DAY,
             tick: 5 * MINUTE,
+            batch_min: 5,
             send_every: 5 * MINUTE,
             hops: 3,
             epoch: DAY,
@@ -108,6 +113,9 @@ pub enum BadParams {
     /// Zero, or too coarse for the window in which a key is accepted.
     #[error("tick must be above 0 and at most a 12th of the epoch")]
     Tick,
+    /// More than a node should have to build at once.
+    #[error("batch-min must be at most {MAX_BATCH_MIN}")]
+    BatchMin,
     /// Zero, or nothing would be sent in the validity of a document.
     #[error("send-every must be above 0 and at most an epoch")]
     SendEvery,
@@ -142,6 +150,7 @@ impl Params {
             (self.min_delay <= self.mean_delay && self.mean_delay <= self.max_delay, BadParams::Delays),
             (self.epoch.subsec_nanos() == 0 && (MINUTE..=MAX_EPOCH).contains(&self.epoch), BadParams::Epoch),
             (!self.tick.is_zero() && self.tick <= self.epoch / 12, BadParams::Tick),
+            (self.batch_min <= MAX_BATCH_MIN, BadParams::BatchMin),
             (!self.send_every.is_zero() && self.send_every <= self.epoch, BadParams::SendEvery),
             ((1..=MAX_HOPS).contains(&self.hops), BadParams::Hops),
             (slowest <= self.epoch.saturating_mul(3), BadParams::TooSlow),
@@ -161,6 +170,7 @@ impl Params {
         line("mean-delay", &quoted(&units::span(self.mean_delay)));
         line("max-delay", &quoted(&units::span(self.max_delay)));
         line("tick", &quoted(&units::span(self.tick)));
+        line("batch-min", &self.batch_min.to_string());
         line("send-every", &quoted(&units::span(self.send_every)));
         line("hops", &self.hops.to_string());
         line("epoch", &quoted(&units::span(self.epoch)));
@@ -185,6 +195,10 @@ impl Params {
             mean_delay: lines.string("mean-delay", span)?,
             max_delay: lines.string("max-delay", span)?,
             tick: lines.string("tick", span)?,
+            batch_min: lines
+                .number("batch-min")?
+                .try_into()
+                .map_err(|_| lines.wrong(Wrong::Params(BadParams::BatchMin)))?,
             send_every: lines.string("send-every", span)?,
             hops: lines.number("hops")?.try_into().map_err(|_| lines.wrong(Wrong::Params(BadParams::Hops)))?,
             epoch: lines.string("epoch", span)?,
@@ -224,6 +238,7 @@ mod tests {
         assert_eq!(change(|p| p.max_delay = p.mean_delay - MINUTE), Err(BadParams::Delays));
         assert_eq!(change(|p| p.tick = Duration::ZERO), Err(BadParams::Tick));
         assert_eq!(change(|p| p.tick = 3 * HOUR), Err(BadParams::Tick));
+        assert_eq!(change(|p| p.batch_min = MAX_BATCH_MIN + 1), Err(BadParams::BatchMin));
         assert_eq!(change(|p| p.send_every = Duration::ZERO), Err(BadParams::SendEvery));
         assert_eq!(change(|p| p.send_every = 2 * DAY), Err(BadParams::SendEvery));
         assert_eq!(change(|p| p.hops = 0), Err(BadParams::Hops));

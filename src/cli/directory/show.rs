@@ -103,6 +103,7 @@ fn shown_json(shown: &Candidate, trusted: &Result<Document, Rejected>) -> Value 
             "mean_delay": span(params.mean_delay),
             "max_delay": span(params.max_delay),
             "tick": span(params.tick),
+            "batch_min": params.batch_min,
             "send_every": span(params.send_every),
             "hops": params.hops,
             "epoch": span(params.epoch),
