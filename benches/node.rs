@@ -107,12 +107,14 @@ impl Network {
     fn found(dir: &Path) -> Outcome<Self> {
         let home = dir.join("node");
         let zero = Duration::ZERO;
-        let (tick, send_every) = (Duration::from_millis(20), Duration::from_millis(20));
+        let (tick, send_every) = (Duration::from_millis(20), Params::default().epoch);
         let params = Params {
             min_delay: zero,
             mean_delay: zero,
             max_delay: zero,
             tick,
+            // What is measured comes from others.
+            batch_min: 0,
             send_every,
             hops: 2,
             ..Params::default()

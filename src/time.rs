@@ -17,6 +17,9 @@ pub struct Rate {
 pub struct Time(u64);
 
 impl Time {
+    /// The last instant there is.
+    pub const LAST: Self = Self(u64::MAX);
+
     /// The instant `ms` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(ms: u64) -> Self {

@@ -11,7 +11,7 @@ mod world;
 use fog::delivery::Disposition;
 use fog::directory::Params;
 use fog::engine::{
-    Counts, Engine, ExitSetup, Input, Listed, Output, PacketId, QueueAnswer, QueueAsk, Settings, Setup, State, Token,
+    Counts, Engine, ExitSetup, Input, Listed, Output, QueueAnswer, QueueAsk, Settings, Setup, State, Token, Witness,
 };
 use fog::id::{MessageId, NodeId, SetId};
 use fog::mail::Address;
@@ -27,7 +27,6 @@ use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::{Rate, Time};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use world::{START, bare_network, without};
@@ -42,12 +41,18 @@ struct Nodes {
 
 impl Nodes {
     fn new(change: impl Fn(&mut Setup)) -> Self {
+        Self::sending_every(Duration::from_secs(60), change)
+    }
+
+    /// Nodes that have something to send every second, and show what it is.
+    fn busy(change: impl Fn(&mut Setup)) -> Self {
         Self::sending_every(Duration::from_secs(1), change)
     }
 
     fn sending_every(send_every: Duration, change: impl Fn(&mut Setup)) -> Self {
         let mut rng = StdRng::seed_from_u64(5);
-        let params = Params { tick: Duration::from_secs(1), send_every, ..Params::default() };
+        let demo = send_every == Duration::from_secs(1);
+        let params = Params { tick: Duration::from_secs(1), batch_min: 0, send_every, demo, ..Params::default() };
         let (members, document) = bare_network(5, params, &mut rng);
         let ids = members.iter().map(|(setup, _)| setup.me).collect();
         let open = |(mut setup, disk): (Setup, MemoryDisk)| {
@@ -87,9 +92,8 @@ impl Nodes {
         }
     }
 
-    /// Submits a mail at node 1 and lets time pass until a packet of it leaves; gives it and whom it is for.
+    /// Lets time pass until a packet leaves node 1; gives it and whom it is for.
     fn first_packet(&mut self) -> (usize, Packet) {
-        assert!(matches!(self.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
         let mut now = START;
         loop {
             now = now.plus(Duration::from_secs(1));
@@ -105,21 +109,24 @@ impl Nodes {
 }
 
 impl Nodes {
-    /// The packets that leave node 1 until all have, and where to.
-    fn packets_of_node_1(&mut self) -> BTreeMap<PacketId, NodeId> {
-        let mut packets = BTreeMap::new();
+    /// The paths of the pieces of mail that leave node 1, until all have.
+    fn pieces_of_node_1(&mut self) -> Vec<Vec<NodeId>> {
+        let mut paths = Vec::new();
         let mut now = START;
-        for _ in 0..600 {
+        while self.engines[1].held().unwrap().mails > 0 {
             now = now.plus(Duration::from_secs(1));
+            assert!(now.since(START) < Duration::from_secs(600), "they never leave");
             for id in self.ids.clone() {
                 for output in self.handle(1, now, Input::LinkUp(id)) {
-                    if let Output::Send { to, id, .. } = output {
-                        packets.insert(id, to);
+                    match output {
+                        Output::Witness(Witness::Built { path, .. }) => paths.push(path),
+                        Output::Send { to, id, .. } => drop(self.handle(1, now, Input::Acked { to, id })),
+                        _ => {}
                     }
                 }
             }
         }
-        packets
+        paths
     }
 }
 
@@ -286,15 +293,15 @@ fn under_an_old_document_mail_waits_and_the_engine_sleeps() {
 
 #[test]
 fn a_full_node_refuses_before_it_remembers() {
-    let (to, packet) = Nodes::new(|_| {}).first_packet();
-    let mut full = Nodes::new(|setup| setup.max_spool = 0);
+    let (to, packet) = Nodes::busy(|_| {}).first_packet();
+    let mut full = Nodes::busy(|setup| setup.max_spool = 0);
     assert_eq!(full.submit(START, "a@example.com.fog", MAIL), Outcome::Temporary(Reason::SpoolFull));
     let (token, from) = (Token(7), full.ids[1]);
     let outputs = full.handle(to, START, Input::Packet { token, from, packet: packet.clone() });
     assert!(matches!(outputs.as_slice(), [Output::Busy(Token(7))]), "{outputs:?}");
     assert_eq!(full.engines[to].counts().pooled, 0);
     // The same node with room again takes it: nothing of it was remembered.
-    let mut nodes = Nodes::new(|_| {});
+    let mut nodes = Nodes::busy(|_| {});
     let outputs = nodes.handle(to, START, Input::Packet { token, from, packet });
     assert!(matches!(outputs.as_slice(), [Output::Disposed(Token(7))]), "{outputs:?}");
     assert_eq!(nodes.engines[to].counts().pooled, 1);
@@ -302,12 +309,11 @@ fn a_full_node_refuses_before_it_remembers() {
 
 #[test]
 fn a_canary_lies_in_the_spool_until_its_slot_and_goes_nowhere() {
-    let mut nodes = Nodes::new(|_| {});
+    let mut nodes = Nodes::busy(|_| {});
     let canary = "a@x.fog-check.invalid.fog";
     assert!(matches!(nodes.submit(START, canary, MAIL), Outcome::Accepted(_)));
     assert_eq!(nodes.engines[1].held().unwrap().mails, 1);
-    assert!(nodes.packets_of_node_1().is_empty(), "it has left");
-    assert_eq!((nodes.engines[1].held().unwrap().mails, nodes.counts(1).pooled), (0, 0));
+    assert!(nodes.pieces_of_node_1().is_empty(), "it has left");
 
     // Nor does anybody have to write to such a domain for it.
     let mut alone = Nodes::new(|_| {});
@@ -320,7 +326,7 @@ fn a_canary_lies_in_the_spool_until_its_slot_and_goes_nowhere() {
 
 #[test]
 fn a_packet_that_comes_twice_is_acknowledged_twice_and_pooled_once() {
-    let mut nodes = Nodes::new(|_| {});
+    let mut nodes = Nodes::busy(|_| {});
     let (to, packet) = nodes.first_packet();
     let from = nodes.ids[1];
     for token in [Token(1), Token(2)] {
@@ -357,7 +363,7 @@ fn a_packet_taken_before_a_crash_is_not_taken_again_after_it() {
 
 #[test]
 fn every_packet_that_is_not_ours_gets_the_same_answer() {
-    let mut nodes = Nodes::new(|_| {});
+    let mut nodes = Nodes::busy(|_| {});
     let (to, packet) = nodes.first_packet();
     let other = (0..5).find(|n| *n != to && *n != 1).unwrap();
     let mut bytes = packet.as_bytes().to_vec();
@@ -368,6 +374,26 @@ fn every_packet_that_is_not_ours_gets_the_same_answer() {
         let outputs = nodes.handle(node, START, Input::Packet { token: Token(3), from, packet });
         assert!(matches!(outputs.as_slice(), [Output::Disposed(Token(3))]), "{outputs:?}");
         assert_eq!((nodes.engines[node].counts().pooled, nodes.engines[node].counts().dropped), (0, 1));
+    }
+}
+
+#[test]
+fn what_ends_at_a_node_that_is_no_exit_and_is_no_loop_of_its_own_is_dropped() {
+    let mut nodes = Nodes::new(|_| {});
+    let packets = [
+        nodes.mail(MIX, 1),
+        nodes.lone_fragment(MIX, None, 2),
+        nodes.build(MIX, None, &Payload::Loop([7; 32])),
+        nodes.build(EXIT, None, &Payload::Loop([7; 32])),
+    ];
+    for (packet, node) in packets.into_iter().zip([MIX, MIX, MIX, EXIT]) {
+        assert!(nodes.hand_over(START, HONEST, node, packet));
+    }
+    for (node, count) in [(MIX, 3), (EXIT, 1)] {
+        nodes.handle(node, START.plus(HELD), Input::LinkDown(nodes.ids[HONEST]));
+        let held = nodes.engines[node].held().unwrap();
+        assert_eq!((nodes.counts(node).dropped, held.packets, held.outbox), (count, 0, 0));
+        assert_eq!(nodes.counts(node).loops_back, 0);
     }
 }
 
@@ -404,9 +430,10 @@ fn packets_for_a_node_that_is_away_make_room_when_it_could_not_open_them_any_mor
     // A neighbour that is honest has passed on what somebody sends to a node that takes nothing.
     let taken = nodes.flood(START, (HONEST, MIX), |nodes, n| nodes.lone_fragment(MIX, Some(EXIT), n));
     let (exit, garbage) = (nodes.ids[EXIT], Packet::from_bytes(&[7; 65_536]).unwrap());
+    nodes.handle(MIX, START.plus(HELD), Input::LinkDown(exit));
     let in_time = START.plus(HELD).plus(epoch / 2);
     let sent = nodes.handle(MIX, in_time, Input::LinkUp(exit));
-    assert_eq!(u64::try_from(sent.len()).unwrap(), 1 + taken, "{sent:?}");
+    assert_eq!(u64::try_from(sent.len()).unwrap(), taken, "{sent:?}");
     nodes.handle(MIX, in_time, Input::LinkDown(exit));
     assert!(!nodes.hand_over(in_time, HONEST, MIX, garbage.clone()));
 
@@ -460,6 +487,7 @@ fn a_packet_for_a_node_that_has_just_left_the_document_is_taken_and_a_restart_ke
     nodes.cut_power(MIX);
     let engine = nodes.engines.remove(MIX).after(&all);
     nodes.engines.insert(MIX, engine);
+    nodes.handle(MIX, later, Input::LinkDown(exit));
     let sent = nodes.handle(MIX, later.plus(HELD), Input::LinkUp(exit));
     assert_eq!(sent.iter().filter(|output| matches!(output, Output::Send { .. })).count(), 2, "{sent:?}");
 }
@@ -950,7 +978,7 @@ fn a_mail_that_comes_again_by_any_door_is_sent_once() {
         ((Source::Mta, "A", MAIL), (Source::Mta, "B", MAIL), 2),
         ((Source::Mta, "A", MAIL), (Source::Mta, "A", &other_body), 2),
     ] {
-        let mut nodes = Nodes::new(|_| {});
+        let mut nodes = Nodes::busy(|_| {});
         for (source, id, mail) in [first, again] {
             let recipients = vec![Address::parse("a@example.com.fog").unwrap()];
             let (dedup, wish, mail) = (Some(id.into()), Wish::default(), mail.to_vec());
@@ -960,7 +988,7 @@ fn a_mail_that_comes_again_by_any_door_is_sent_once() {
             assert!(matches!(reply.outcomes[..], [Outcome::Accepted(_)]), "{:?}", reply.outcomes);
         }
         // A small mail is one piece and a spare one.
-        assert_eq!(nodes.packets_of_node_1().len(), 2 * sent, "{first:?} {again:?}");
+        assert_eq!(nodes.pieces_of_node_1().len(), 2 * sent, "{first:?} {again:?}");
     }
 }
 
@@ -1028,18 +1056,18 @@ fn a_chain_that_cannot_be_is_refused_with_its_reason() {
 
 #[test]
 fn every_packet_of_every_copy_goes_along_the_chain() {
-    let mut nodes = Nodes::new(|_| {});
+    let mut nodes = Nodes::busy(|_| {});
     let wish = Wish { copies: 4, ..chain(&[2, 9, 3]) };
     assert!(matches!(nodes.wish(START, "a@example.com.fog", MAIL, wish), Outcome::Accepted(_)));
-    let packets = nodes.packets_of_node_1();
+    let paths = nodes.pieces_of_node_1();
     // A small mail is one piece and a spare one.
-    assert_eq!(packets.len(), 8);
-    assert!(packets.values().all(|to| *to == nodes.ids[2]));
+    assert_eq!(paths.len(), 8);
+    assert!(paths.iter().all(|path| path[0] == nodes.ids[2] && path[2] == nodes.ids[3]));
 }
 
 #[test]
 fn copies_that_would_take_half_an_epoch_to_leave_are_refused() {
-    let mut nodes = Nodes::sending_every(Duration::from_mins(5), |_| {});
+    let mut nodes = Nodes::sending_every(Duration::from_mins(4), |_| {});
     let mut noise = 1_u32;
     let mut mail = b"From: a@b.example\r\nSubject: x\r\n\r\n".to_vec();
     while mail.len() < 900_000 {

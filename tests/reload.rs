@@ -58,7 +58,8 @@ impl Network {
             mean_delay: Duration::ZERO,
             max_delay: Duration::ZERO,
             tick: Duration::from_millis(20),
-            send_every: Duration::from_millis(20),
+            batch_min: 0,
+            send_every: Duration::from_millis(100),
             hops: 2,
             demo: true,
             ..Params::default()

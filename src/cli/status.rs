@@ -168,6 +168,7 @@ fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
     line("traffic", &format!("of the last {}, rounded up:", span_words(Duration::from_secs(number("seconds")))));
     line("  packets", &format!("{} in, {} out, {} dropped", most("in"), most("out"), most("dropped")));
     line("  held here", &format!("{} packets (mixing), {} overdue", most("held"), most("overdue")));
+    line("  cover", &format!("{} packets that ended here", most("cover")));
     line("  own mail", &format!("{} waiting, {} refused", most("waiting"), most("refused")));
     line(
         "spool",
@@ -219,7 +220,7 @@ mod tests {
             "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 6, "up": 5 }, "exits": 3,
             "tor": "up", "directory": { "epoch": 1482, "valid_until": "2026-06-07T15:27:00Z" }, "exit_process": true,
             "period": {
-                "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 8,
+                "seconds": 3600, "in": 64, "out": 64, "held": 48, "cover": 8, "overdue": 8, "waiting": 8, "dropped": 8,
                 "refused": 8, "exit_waiting": 8, "exit_deferred": 8, "exit_refused": 16, "spool": "enough",
             },
             "warnings": [],
@@ -240,6 +241,7 @@ directory       epoch 1482, valid for 19 h more
 traffic         of the last 1 h, rounded up:
   packets       at most 64 in, at most 64 out, at most 8 dropped
   held here     at most 48 packets (mixing), at most 8 overdue
+  cover         at most 8 packets that ended here
   own mail      at most 8 waiting, at most 8 refused
 spool           has room
 exit            is there; at most 8 waiting, 8 deferred, 16 refused

@@ -17,12 +17,13 @@ const NAMES: [&str; 12] =
     ["kvara", "dries", "mct8", "news", "pietro", "banana", "hal", "frell", "paranoia", "cracker", "lefarris", "dizum"];
 
 /// Seconds where a real network takes hours; `demo` lets its nodes be watched, and says so in the signed document.
-const NETWORK: [&str; 8] = [
+const NETWORK: [&str; 9] = [
     "demo=true",
     "min-delay=300ms",
     "mean-delay=1500ms",
     "max-delay=5s",
     "tick=250ms",
+    "batch-min=2",
     "send-every=400ms",
     "max-size=6M",
     "message-id-domain=demo.fog",

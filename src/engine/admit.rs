@@ -1,7 +1,7 @@
 //! Whether a mail is taken, and what of it.
 
 use super::Batch;
-use super::entry::{is_exit, max_size, size};
+use super::entry::{max_size, size};
 use crate::directory::Document;
 use crate::id::MessageId;
 use crate::mail::address::Address;
@@ -239,7 +239,7 @@ pub(super) fn clean<R: CryptoRng>(
         // It ends here, whoever the exits write to.
         _ if is_canary(target) => {}
         _ if exits.is_empty() => return Err(Reason::NoExit),
-        Some(wished) if is_exit(document, wished) && !exits.contains(wished) => return Err(Reason::ChainExit),
+        Some(wished) if route::is_exit(document, wished) && !exits.contains(wished) => return Err(Reason::ChainExit),
         // Without a wish it waits for a network that is large enough.
         _ if !chain.is_any() && !route::is_possible(document, &batch.setup.me, &exits, chain) => {
             return Err(Reason::ChainImpossible);

@@ -1,7 +1,7 @@
-//! The entry: takes mail from injectors, and sends it a fragment a slot.
+//! The entry: takes mail from injectors, and sends it a fragment at a time.
 
 use super::admit::{Ids, MessageIds, clean, refusal};
-use super::build::{self, Built};
+use super::build;
 use super::queue::{Listed, QueueId, State, hour_of, hours};
 use super::relay::Relay;
 use super::rows::{Place, Spooled, Waiting, damaged};
@@ -14,18 +14,15 @@ use crate::message;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shard};
 use crate::mix::chain::{Chain, ChainError};
-use crate::mix::schedule::next_slot;
-use crate::mix::{random, route};
+use crate::mix::random;
+use crate::mix::route::{self, Front};
+use crate::mix::schedule::span_of;
 use crate::secret::Secret;
 use crate::store::{Marks, RowId, SLOT_LEN, Shelf, Store, StoreError};
 use crate::submit::{Outcome, Reason, Reply, Request, Source};
 use crate::time::Time;
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
-
-/// A slot further off than this many times the mean distance is drawn anew: after a pause a burst would say how long it
-/// was, and after a clock that was set back nothing would be sent for as long.
-const MAKE_UP: u32 = 16;
 
 /// Bytes of mail that one request may have cleaned, all its recipients' copies together, beyond the first copy.
 const AT_ONCE: usize = 16 << 20;
@@ -49,11 +46,10 @@ impl Handed<'_> {
     }
 }
 
-/// The mail this node answers for, and the schedule it leaves by.
+/// The mail this node answers for.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     mails: BTreeMap<RowId, Mail>,
-    next_slot: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -114,11 +110,6 @@ impl Entry {
             count += 1;
         }
         Ok(count)
-    }
-
-    /// The next send slot; none while nothing waits, for an unused slot leaves no trace.
-    pub(super) fn next_slot(&self) -> Option<Time> {
-        if self.mails.is_empty() { None } else { self.next_slot }
     }
 
     /// Takes a mail for each of its recipients, or says why not.
@@ -223,85 +214,59 @@ impl Entry {
         Ok(Outcome::Accepted(id))
     }
 
-    /// Uses the send slots that have come: a waiting fragment each, into our own pool.
-    pub(super) fn slots<R: CryptoRng>(
-        &mut self,
-        batch: &mut Batch<'_, '_, R>,
-        relay: &mut Relay,
-    ) -> Result<(), StoreError> {
-        let Some(document) =
-            batch.document.filter(|document| !batch.clock_is_wrong && batch.now < document.valid_until())
-        else {
-            // Nothing may be sent: no slot comes before there is a document to send by.
-            self.next_slot = None;
-            return Ok(());
-        };
-        let params = document.params();
-        let mut slot = match self.next_slot {
-            Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP => slot,
-            _ => batch.now.plus(next_slot(params, batch.rng)),
-        };
-        while slot <= batch.now {
-            self.slot(batch, document, relay)?;
-            slot = slot.plus(next_slot(params, batch.rng));
-        }
-        self.next_slot = Some(slot);
-        Ok(())
-    }
-
-    /// One slot: a piece of one mail, chosen by chance, so that a large mail doesn't hold up the small ones.
-    fn slot<R: CryptoRng>(
+    /// Sends a piece of one mail, chosen by chance, so that a large mail doesn't hold up the small ones. False if none
+    /// can go now.
+    pub(super) fn send<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         document: &Document,
         relay: &mut Relay,
-    ) -> Result<(), StoreError> {
-        let ids: Vec<RowId> = self.mails.keys().copied().collect();
-        let Some(&id) = random::choose(&ids, batch.rng) else { return Ok(()) };
-        let Some(mail) = self.mails.get_mut(&id) else { return Ok(()) };
-        let exit = match prepare(batch, document, id, mail)? {
+        firsts: &[NodeId],
+    ) -> Result<bool, StoreError> {
+        let Some(id) = self.turn(batch.rng) else { return Ok(false) };
+        let Some(mail) = self.mails.get_mut(&id) else { return Ok(false) };
+        let exit = match prepare(batch, document, id, mail, firsts)? {
             Prepared::Leaves(exit) => exit,
-            Prepared::Waits => return Ok(()),
+            Prepared::Waits => return Ok(false),
             Prepared::EndsHere => {
                 self.mails.remove(&id);
-                return batch.txn.delete(Shelf::Spool, id);
+                batch.txn.delete(Shelf::Spool, id)?;
+                return Ok(false);
             }
         };
-        let Some((&fragment, waiting)) = mail.waiting.first_key_value() else { return Ok(()) };
+        let Some((&fragment, waiting)) = mail.waiting.first_key_value() else { return Ok(false) };
         let content = batch.txn.read(Shelf::Fragments, fragment)?;
         let Place { set, shape, index } = waiting.place;
         let payload = Fragment { set, shape, index, shard: shard(&content.sealed)? };
         let payload = Payload::Fragment(payload).encode(batch.rng);
-        let (me, chain) = (&batch.setup.me, &mail.row.chain);
-        let draw = |rng: &mut R| route::path(document, me, &exit, chain, rng).ok();
-        let Some(Built { packet, path, leaves }) = build::deliver(batch, document, &payload, draw) else {
-            return Ok(());
-        };
-        let Some(&first) = path.first() else { return Ok(()) };
-        match relay.send_own(batch, first, leaves, &packet) {
-            Err(StoreError::Full) => return Ok(()),
-            sent => sent?,
+        let (me, front) = (&batch.setup.me, Front { chain: &mail.row.chain, firsts });
+        let draw = |rng: &mut R| route::path(document, me, &exit, front, rng).ok();
+        let Some(built) = build::deliver(batch, document, &payload, draw) else { return Ok(false) };
+        if !relay.send_own(batch, &built)? {
+            return Ok(false);
         }
-        batch.book.built(mail.row.message, index, &path, &packet, batch.now, &mut batch.out);
+        batch.book.built(mail.row.message, index, &built.path, &built.packet, batch.now, &mut batch.out);
         batch.txn.delete(Shelf::Fragments, fragment)?;
         mail.waiting.remove(&fragment);
-        if !mail.waiting.is_empty() {
-            return Ok(());
+        if mail.waiting.is_empty() {
+            // Its last fragment is in the pool by this same commit: the pool answers for it now.
+            self.mails.remove(&id);
+            batch.txn.delete(Shelf::Spool, id)?;
         }
-        // Its last fragment is in the pool by this same commit: the pool answers for it now.
-        self.mails.remove(&id);
-        batch.txn.delete(Shelf::Spool, id)
+        Ok(true)
+    }
+
+    /// Whose turn it is.
+    fn turn(&self, rng: &mut impl CryptoRng) -> Option<RowId> {
+        let ids: Vec<RowId> = self.mails.keys().copied().collect();
+        random::choose(&ids, rng).copied()
     }
 }
 
-/// Whether so many slots are more than half an epoch has.
-fn takes_too_long(document: &Document, slots: u32) -> bool {
+/// Whether so many pieces need the slots of more than half an epoch.
+fn takes_too_long(document: &Document, pieces: u32) -> bool {
     let params = document.params();
-    params.send_every.saturating_mul(slots) > params.epoch / 2
-}
-
-pub(super) fn is_exit(document: &Document, id: &NodeId) -> bool {
-    document.node(id).is_some_and(|node| node.exit.is_some())
+    span_of(pieces, params) > params.epoch / 2
 }
 
 /// What becomes of a mail whose slot has come.
@@ -320,9 +285,10 @@ fn prepare<R: CryptoRng>(
     document: &Document,
     id: RowId,
     mail: &mut Mail,
+    firsts: &[NodeId],
 ) -> Result<Prepared, StoreError> {
     if let Some(exit) = mail.row.exit {
-        if is_exit(document, &exit) {
+        if route::is_exit(document, &exit) {
             return Ok(Prepared::Leaves(exit));
         }
         // What is left of the set has nowhere to go, and what has left is of no use without it.
@@ -335,7 +301,8 @@ fn prepare<R: CryptoRng>(
         return Ok(Prepared::EndsHere);
     }
     let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
-    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, &mail.row.chain, batch.rng) else {
+    let front = Front { chain: &mail.row.chain, firsts };
+    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, front, batch.rng) else {
         return Ok(Prepared::Waits);
     };
     match cut(batch, id, mail, exit, &packed.sealed) {

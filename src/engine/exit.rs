@@ -130,9 +130,9 @@ impl Exit {
         ended: &Ended,
     ) -> Result<(), StoreError> {
         match Payload::decode(&ended.payload) {
-            Ok(Payload::Fragment(fragment)) => self.fragment(batch, ended, &fragment),
-            // Receipts come through SURBs and loops end at their sender: here they have no use.
-            Ok(Payload::Receipt(_) | Payload::Loop(_)) | Err(_) => {
+            Ok(Payload::Fragment(fragment)) if batch.setup.exit.is_some() => self.fragment(batch, ended, &fragment),
+            // A mail for the world needs an exit, receipts come through SURBs, and a loop is known before it comes here.
+            Ok(Payload::Fragment(_) | Payload::Receipt(_) | Payload::Loop(_)) | Err(_) => {
                 batch.counts.dropped += 1;
                 Ok(())
             }

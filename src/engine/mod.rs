@@ -14,15 +14,19 @@ mod clock;
 mod entry;
 mod epochs;
 mod exit;
+mod first_hops;
 mod keys;
+mod loops;
 mod meter;
 mod outbox;
 mod parts;
+mod pool;
 mod proof;
 mod queue;
 mod quota;
 mod relay;
 mod rows;
+mod schedule;
 mod witness;
 
 pub use clock::ClockFault;
@@ -39,6 +43,7 @@ use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::mail::block::BlockList;
 use crate::mail::news::Gateway;
+use crate::message::payload::Payload;
 use crate::secret::Secret;
 use crate::sphinx::Packet;
 use crate::sphinx::xwing::{MixKey, PublicKey};
@@ -54,6 +59,7 @@ use keys::Keys;
 use quota::{Quota, Rooms};
 use rand_core::CryptoRng;
 use relay::Relay;
+use schedule::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,6 +269,14 @@ pub struct Counts {
     pub pooled: u64,
     /// Those of them that neighbours have handed over.
     pub taken: u64,
+    /// Packets of cover traffic that ended here.
+    pub cover: u64,
+    /// Packets of cover traffic built here to end elsewhere.
+    pub drops: u64,
+    /// Loops that have left.
+    pub loops: u64,
+    /// Loops that have come back.
+    pub loops_back: u64,
     /// Packets acknowledged by the next hop.
     pub handed_on: u64,
     /// Packets whose replay tag was known.
@@ -309,6 +323,7 @@ pub struct Engine {
     counts: Counts,
     relay: Relay,
     entry: Entry,
+    schedule: Schedule,
     exit: Exit,
     book: Book,
     quota: Quota,
@@ -335,11 +350,17 @@ struct Batch<'a, 's, R> {
     bounds: &'a Bounds,
     /// Whether something is wrong with the clock. Then nothing is sent, and what is sent to us is not refused by it.
     clock_is_wrong: bool,
+    params: &'a Params,
     /// Slots that mail of this node had in use when the batch began, and has taken since.
     ours: u64,
 }
 
-impl<R> Batch<'_, '_, R> {
+impl<'a, R> Batch<'a, '_, R> {
+    /// The document to send by; none if there is none that is good still, or none can tell by our clock.
+    fn sends_by(&self) -> Option<&'a Document> {
+        self.document.filter(|document| !self.clock_is_wrong && self.now < document.valid_until())
+    }
+
     /// Whether there can ever be a link to `node`: by the document, or by the one before, by which nodes let in still.
     fn is_known(&self, node: &NodeId) -> bool {
         self.before.contains(node) || self.document.is_some_and(|document| document.node(node).is_some())
@@ -402,6 +423,7 @@ impl Engine {
             clock: Clock::open(good),
             relay: Relay::open(&store, &mut quota)?,
             entry: Entry::open(&store)?,
+            schedule: Schedule::open(&store)?,
             exit: Exit::open(&store, &mut quota)?,
             book: Book::new(document.as_deref()),
             keys: Keys::default(),
@@ -456,6 +478,7 @@ impl Engine {
             least,
             bounds: &self.bounds,
             clock_is_wrong: self.clock.fault().is_some(),
+            params: &params,
             ours,
         };
         for (kind, epoch) in outlived {
@@ -464,7 +487,7 @@ impl Engine {
         for input in inputs {
             apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.exit)?;
         }
-        advance(&mut batch, &mut self.relay, &mut self.entry, &mut self.exit)?;
+        advance(&mut batch, &mut self.relay, &mut self.entry, &mut self.schedule, &mut self.exit)?;
         self.epochs.work(&mut batch, self.clock.good())?;
         let Batch { txn, out, .. } = batch;
         txn.commit()?;
@@ -494,7 +517,7 @@ impl Engine {
         if self.epochs.is_busy() {
             return Some(Time::from_millis(0));
         }
-        [self.relay.next_due(), self.entry.next_slot(), self.exit.next_try()].into_iter().flatten().min()
+        [self.relay.next_due(), self.schedule.next_slot(), self.exit.next_try()].into_iter().flatten().min()
     }
 
     /// What has happened since the start.
@@ -660,7 +683,7 @@ fn apply<R: CryptoRng>(
             Ok(())
         }
         Input::LinkDown(peer) => {
-            relay.link_down(peer);
+            relay.link_down(peer, batch.now);
             Ok(())
         }
         Input::Acked { to, id } => relay.acked(batch, to, id),
@@ -684,11 +707,16 @@ fn advance<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
     relay: &mut Relay,
     entry: &mut Entry,
+    schedule: &mut Schedule,
     exit: &mut Exit,
 ) -> Result<(), StoreError> {
-    entry.slots(batch, relay)?;
+    schedule.slots(batch, entry, relay)?;
     for ended in relay.due(batch)? {
-        match exit.payload(batch, &ended) {
+        let taken = match Payload::decode(&ended.payload) {
+            Ok(Payload::Loop(mark)) => schedule.back(batch, &mark),
+            _ => exit.payload(batch, &ended),
+        };
+        match taken {
             Ok(()) => relay.forget(batch, ended.row)?,
             // It was acknowledged, so it is kept until there is room.
             Err(StoreError::Full) => relay.keep(batch.now, ended.row),

@@ -1,7 +1,9 @@
 //! The mix: takes packets in, holds them, and hands them on in shuffled batches.
 
+use super::build::{self, Built};
 use super::entry::size;
 use super::keys::Keys;
+use super::pool::{Due, Pool};
 use super::quota::Quota;
 use super::rows::{Pooled, Then, damaged};
 use super::witness::Arrival;
@@ -10,6 +12,7 @@ use crate::directory::Document;
 use crate::id::{Epoch, NodeId};
 use crate::mix::epoch;
 use crate::mix::random::shuffle;
+use crate::mix::route;
 use crate::sphinx::geometry::{BODY_LEN, HEADER_LEN, PAYLOAD_LEN};
 use crate::sphinx::{self, BodyKey, Command, Packet, Peeled};
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
@@ -24,9 +27,6 @@ pub const WINDOW: usize = 16;
 /// Packets whose last layer comes off in one call: each costs 50 us, and the batch is one transaction.
 const OPENED_AT_ONCE: usize = 64;
 
-/// How long a packet waits whose content found no room.
-const NO_ROOM: Duration = Duration::from_secs(60);
-
 /// A packet whose last layer came off here.
 pub(super) struct Ended {
     pub(super) row: RowId,
@@ -37,9 +37,7 @@ pub(super) struct Ended {
 /// The pool and the neighbours it empties into.
 #[derive(Debug, Default)]
 pub(super) struct Relay {
-    rows: BTreeMap<RowId, Pooled>,
-    /// Rows not yet due, by the tick they leave at.
-    held: BTreeSet<(Time, RowId)>,
+    pool: Pool,
     /// Due rows whose last layer is still to come off.
     ending: VecDeque<RowId>,
     neighbours: BTreeMap<NodeId, Neighbour>,
@@ -47,12 +45,16 @@ pub(super) struct Relay {
     oldest_key: Option<Epoch>,
     /// When a link last came up, which it does only where the two clocks agree.
     clocks_agreed: Option<Time>,
+    /// When a batch is to leave again, be there packets for it or not; none while nothing may be sent.
+    next_batch: Option<Time>,
 }
 
 #[derive(Debug, Default)]
 struct Neighbour {
     up: bool,
     wanted: bool,
+    /// Since when there should be a link and is none.
+    down_since: Option<Time>,
     /// Due, not sent.
     ready: VecDeque<RowId>,
     /// Sent, not acknowledged, in the order in which they were sent.
@@ -67,7 +69,7 @@ impl Relay {
             if !matches!(pooled.then, Then::Send(_)) {
                 quota.charge(row.id, None);
             }
-            relay.hold(row.id, pooled);
+            relay.pool.hold(row.id, pooled);
         }
         Ok(relay)
     }
@@ -76,12 +78,12 @@ impl Relay {
         if !self.ending.is_empty() {
             return Some(Time::from_millis(0));
         }
-        self.held.first().map(|(due, _)| *due)
+        [self.pool.next_due(), self.next_batch].into_iter().flatten().min()
     }
 
     /// Packets held.
     pub(super) fn packets(&self) -> u64 {
-        size(self.rows.len())
+        size(self.pool.len())
     }
 
     /// Packets that are due and that no neighbour has taken.
@@ -136,16 +138,19 @@ impl Relay {
             return Ok(());
         }
         let peeled = opened.route().ok();
-        match peeled.and_then(|peeled| Some((place(batch, &peeled)?, peeled))) {
-            None => {
-                refuse(batch, packet)?;
-                batch.counts.dropped += 1;
-            }
-            Some((row, peeled)) => {
+        let row = peeled.as_ref().and_then(|peeled| place(batch, peeled));
+        match (row, peeled) {
+            (Some(row), Some(peeled)) => {
                 let id = self.put(batch, row, &record(&peeled), packet.body())?;
+                self.pool.hold(id, row);
                 batch.quota.charge(id, Some(from));
                 batch.counts.taken += 1;
                 batch.book.arrived(id, batch.now, from, packet);
+            }
+            (_, peeled) => {
+                refuse(batch, packet)?;
+                let is_cover = peeled.is_some_and(|peeled| peeled.command == Command::Drop);
+                *(if is_cover { &mut batch.counts.cover } else { &mut batch.counts.dropped }) += 1;
             }
         }
         batch.txn.mark(Marks::Replay, epoch, tag.0)?;
@@ -153,20 +158,33 @@ impl Relay {
         Ok(())
     }
 
-    /// Pools a packet built here, to leave at the next tick among all others.
+    /// Pools a packet built here, to leave at the next tick among all others. False if there is no room for it.
     pub(super) fn send_own<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        first: NodeId,
-        due: Time,
-        packet: &Packet,
-    ) -> Result<(), StoreError> {
-        self.put(batch, Pooled { due, then: Then::Send(first) }, packet.header(), packet.body())?;
-        Ok(())
+        built: &Built,
+    ) -> Result<bool, StoreError> {
+        let Some((id, row)) = self.put_own(batch, built)? else { return Ok(false) };
+        self.pool.hold(id, row);
+        Ok(true)
+    }
+
+    fn put_own<R: CryptoRng>(
+        &self,
+        batch: &mut Batch<'_, '_, R>,
+        Built { packet, path, leaves, .. }: &Built,
+    ) -> Result<Option<(RowId, Pooled)>, StoreError> {
+        let Some(&first) = path.first() else { return Ok(None) };
+        let row = Pooled { due: *leaves, then: Then::Send(first) };
+        match self.put(batch, row, packet.header(), packet.body()) {
+            Ok(id) => Ok(Some((id, row))),
+            Err(StoreError::Full) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn put<R: CryptoRng>(
-        &mut self,
+        &self,
         batch: &mut Batch<'_, '_, R>,
         row: Pooled,
         record: &[u8],
@@ -175,40 +193,76 @@ impl Relay {
         let epoch = batch.epoch_of(row.due);
         let id = batch.txn.put(Shelf::Pool, epoch, &row.encode(), record, body, batch.rng)?;
         batch.counts.pooled += 1;
-        self.hold(id, row);
         Ok(id)
-    }
-
-    fn hold(&mut self, id: RowId, row: Pooled) {
-        self.rows.insert(id, row);
-        self.held.insert((row.due, id));
     }
 
     /// Keeps a packet that ended here for a little longer, because there was no room for what it carried.
     pub(super) fn keep(&mut self, now: Time, id: RowId) {
-        self.held.insert((now.plus(NO_ROOM), id));
+        self.pool.keep(now, id);
     }
 
-    /// Lets go of what is due: hands the order to chance, and returns what ends here. What is returned is still in the
-    /// pool: `forget` or `keep` it.
+    /// Whether packets can't go to this node now. A link that has just been asked for, or has just broken, counts as one.
+    pub(super) fn is_down<R>(&self, batch: &Batch<'_, '_, R>, node: &NodeId) -> bool {
+        let since = self.neighbours.get(node).and_then(|neighbour| neighbour.down_since);
+        since.is_some_and(|since| batch.now.since(since) > batch.params.tick)
+    }
+
+    /// Lets go of what is due: tops it up with cover, hands the order to chance, and returns what ends here. What is
+    /// returned is still in the pool: `forget` or `keep` it.
     pub(super) fn due<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<Vec<Ended>, StoreError> {
-        let mut leaving = Vec::new();
-        while let Some(&(due, id)) = self.held.first() {
-            if due > batch.now {
-                break;
-            }
-            self.held.pop_first();
-            leaving.push(id);
+        let is_sure = self.is_clock_sure(batch);
+        let Due { mut leaving, lost } = self.pool.take_due(batch.now, batch.params, is_sure, batch.rng);
+        for id in lost {
+            batch.counts.dropped += 1;
+            self.forget(batch, id)?;
         }
+        self.top_up(batch, &mut leaving)?;
         shuffle(&mut leaving, batch.rng);
         for id in leaving {
-            match self.rows.get(&id).map(|row| row.then) {
+            match self.pool.get(id).map(|row| row.then) {
                 Some(Then::Forward(to) | Then::Send(to)) => self.neighbours.entry(to).or_default().ready.push_back(id),
                 Some(Then::Open) => self.ending.push_back(id),
                 None => {}
             }
         }
         self.open_last_layers(batch)
+    }
+
+    /// At every tick, makes a batch of what leaves: fills it up with cover where it is small, even out of nothing. Who
+    /// holds back from us all packets but one would see that one leave by itself else.
+    ///
+    /// This cover goes to any mix first, as what we pass on for others does: at a kept first hop it would hide nothing
+    /// that goes elsewhere.
+    fn top_up<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        leaving: &mut Vec<RowId>,
+    ) -> Result<(), StoreError> {
+        let (params, now) = (batch.params, batch.now);
+        let Some(document) = batch.sends_by().filter(|_| params.batch_min > 0) else {
+            self.next_batch = None;
+            return Ok(());
+        };
+        let next = now.plus(Duration::from_millis(1)).next_tick(params.tick);
+        if self.next_batch.replace(next).is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        let goes = |id: &RowId| match self.pool.get(*id)?.then {
+            Then::Forward(to) | Then::Send(to) => Some(to),
+            Then::Open => None,
+        };
+        let count = leaving.iter().filter_map(goes).filter(|to| !self.is_down(batch, to)).count();
+        let mut firsts = route::firsts(document, &batch.setup.me);
+        firsts.retain(|id| !self.is_down(batch, id));
+        for _ in count..usize::from(params.batch_min) {
+            let built = if firsts.is_empty() { None } else { build::drop(batch, document, now, &firsts) };
+            let Some(built) = built else { break };
+            let Some((id, row)) = self.put_own(batch, &built)? else { break };
+            self.pool.add(id, row);
+            leaving.push(id);
+            batch.counts.drops += 1;
+        }
+        Ok(())
     }
 
     fn open_last_layers<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<Vec<Ended>, StoreError> {
@@ -243,11 +297,12 @@ impl Relay {
             }
             if !neighbour.wanted {
                 neighbour.wanted = true;
+                neighbour.down_since = (!neighbour.up).then_some(batch.now);
                 batch.out.push(Output::Connect(*to));
             }
             while neighbour.up && neighbour.flying.len() < WINDOW {
                 let Some(id) = neighbour.ready.pop_front() else { break };
-                let Some(row) = self.rows.get(&id) else { continue };
+                let Some(row) = self.pool.get(id) else { continue };
                 let packet = outgoing(batch, id, row.then)?;
                 batch.book.left(id, batch.now, *to, &packet, &mut batch.out);
                 neighbour.flying.push_back(id);
@@ -283,7 +338,7 @@ impl Relay {
     /// it may have jumped, and what seems late to it is not.
     fn drop_late<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         let Some(params) = batch.document.map(Document::params) else { return Ok(()) };
-        if batch.clock_is_wrong || self.clocks_agreed.is_none_or(|agreed| batch.now.since(agreed) > params.epoch / 24) {
+        if !self.is_clock_sure(batch) {
             return Ok(());
         }
         // A little later than by our clock: the next hop's may be behind.
@@ -292,7 +347,7 @@ impl Relay {
             return Ok(());
         }
         let ready = self.neighbours.values().flat_map(|neighbour| &neighbour.ready);
-        let due = |id: &RowId| self.rows.get(id).map(|row| row.due);
+        let due = |id: &RowId| self.pool.get(*id).map(|row| row.due);
         let newest_key = |due| *epoch::accepted(due, params).end();
         let late: BTreeSet<RowId> =
             ready.filter(|id| due(id).is_some_and(|due| newest_key(due) < oldest_key)).copied().collect();
@@ -304,15 +359,23 @@ impl Relay {
         Ok(())
     }
 
-    pub(super) fn link_up(&mut self, peer: NodeId, now: Time) {
-        self.link_down(peer);
-        self.clocks_agreed = Some(now);
-        self.neighbours.entry(peer).or_default().up = true;
+    /// Whether our clock was found right lately.
+    fn is_clock_sure<R>(&self, batch: &Batch<'_, '_, R>) -> bool {
+        let lately = |agreed| batch.now.since(agreed) <= batch.params.epoch / 24;
+        !batch.clock_is_wrong && self.clocks_agreed.is_some_and(lately)
     }
 
-    pub(super) fn link_down(&mut self, peer: NodeId) {
+    pub(super) fn link_up(&mut self, peer: NodeId, now: Time) {
+        self.link_down(peer, now);
+        self.clocks_agreed = Some(now);
+        let neighbour = self.neighbours.entry(peer).or_default();
+        (neighbour.up, neighbour.down_since) = (true, None);
+    }
+
+    pub(super) fn link_down(&mut self, peer: NodeId, now: Time) {
         let neighbour = self.neighbours.entry(peer).or_default();
         neighbour.up = false;
+        neighbour.down_since.get_or_insert(now);
         // In the order in which they went. Any other, that of their ids for one, would tell the peer who came first.
         for id in std::mem::take(&mut neighbour.flying).into_iter().rev() {
             neighbour.ready.push_front(id);
@@ -335,7 +398,7 @@ impl Relay {
 
     /// Deletes a packet that somebody else answers for now, or nobody.
     pub(super) fn forget<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
-        self.rows.remove(&id);
+        self.pool.remove(id);
         batch.book.forget(id);
         batch.quota.release(id);
         batch.txn.delete(Shelf::Pool, id)
@@ -357,9 +420,10 @@ fn refuse<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, packet: &Packet) -> Result
 fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
     let (delay, then) = match peeled.command {
         Command::Forward { next, delay_ms } => (delay_ms, Then::Forward(next)),
-        Command::Deliver { delay_ms } if batch.setup.exit.is_some() => (delay_ms, Then::Open),
-        // No SURB was made here, cover ends here, and a mail for the world needs an exit.
-        Command::Deliver { .. } | Command::Reply { .. } | Command::Drop => return None,
+        // At a node that is no exit it may be one of our loops, which shows only when it is opened.
+        Command::Deliver { delay_ms } => (delay_ms, Then::Open),
+        // No SURB was made here, and cover ends here.
+        Command::Reply { .. } | Command::Drop => return None,
     };
     let params = batch.document?.params();
     let delay = Duration::from_millis(delay.into());

@@ -8,6 +8,7 @@ use super::proof::Proof;
 use crate::id::{Epoch, MessageId, NodeId, SetId};
 use crate::message::shards::Shape;
 use crate::mix::chain::Chain;
+use crate::mix::firsts::{First, Firsts};
 use crate::store::{RowId, StoreError};
 use crate::time::Time;
 use crate::wire::{Malformed, Reader, Writer};
@@ -264,6 +265,75 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A loop that left here. It is kept for a while after it was due: what became of it measures the nodes on its path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Loop {
+    /// What it carries, by which it is known again.
+    pub(super) mark: [u8; 32],
+    /// The others that it goes by, in that order.
+    pub(super) path: Vec<NodeId>,
+    /// When it left.
+    pub(super) left: Time,
+    /// When it comes to light here, if nobody holds it for longer than it says.
+    pub(super) due: Time,
+    /// When it did.
+    pub(super) back: Option<Time>,
+}
+
+impl Loop {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(64 + NodeId::LEN * self.path.len());
+        w.u8(VERSION).bytes(&self.mark).u64(self.left.as_millis()).u64(self.due.as_millis());
+        match self.back {
+            None => w.u8(0),
+            Some(back) => w.u8(1).u64(back.as_millis()),
+        };
+        self.path.iter().for_each(|node| {
+            w.bytes(&node.0);
+        });
+        w.finish()
+    }
+
+    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
+        read(meta, |r| {
+            let mark = r.array()?;
+            let (left, due) = (Time::from_millis(r.u64()?), Time::from_millis(r.u64()?));
+            let back = match r.u8()? {
+                0 => None,
+                1 => Some(Time::from_millis(r.u64()?)),
+                _ => return Err(Malformed),
+            };
+            let mut path = Vec::new();
+            while !r.rest().is_empty() {
+                path.push(NodeId(r.array()?));
+            }
+            Ok(Self { mark, path, left, due, back })
+        })
+    }
+}
+
+/// The first hops that this node keeps.
+pub(super) fn encode_firsts(firsts: &Firsts) -> Vec<u8> {
+    let mut w = Writer::with_capacity(96);
+    w.u8(VERSION).u64(firsts.changed.as_millis());
+    for First { node, since } in &firsts.kept {
+        w.bytes(&node.0).u64(since.as_millis());
+    }
+    w.finish()
+}
+
+/// Reads what `encode_firsts` wrote.
+pub(super) fn decode_firsts(meta: &[u8]) -> Result<Firsts, StoreError> {
+    read(meta, |r| {
+        let changed = Time::from_millis(r.u64()?);
+        let mut kept = Vec::new();
+        while !r.rest().is_empty() {
+            kept.push(First { node: NodeId(r.array()?), since: Time::from_millis(r.u64()?) });
+        }
+        Ok(Firsts { kept, changed })
+    })
+}
+
 /// A row that this code did not write, or not as it stands.
 pub(super) fn damaged() -> StoreError {
     StoreError::Damaged("a row says what no fog writes".into())
@@ -328,6 +398,15 @@ mod tests {
         }
         let row = OUTGOING;
         assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
+        for back in [None, Some(Time::from_millis(15))] {
+            let (left, due) = (Time::from_millis(12), Time::from_millis(13));
+            let row = Loop { mark: [14; 32], path: vec![NodeId([7; 32]), NodeId([8; 32])], left, due, back };
+            assert_eq!(Loop::decode(&row.encode()).unwrap(), row);
+        }
+        for kept in [vec![], vec![First { node: NodeId([9; 32]), since: Time::from_millis(16) }]] {
+            let firsts = Firsts { kept, changed: Time::from_millis(17) };
+            assert_eq!(decode_firsts(&encode_firsts(&firsts)).unwrap(), firsts);
+        }
     }
 
     #[test]

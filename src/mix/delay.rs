@@ -1,7 +1,8 @@
 //! How long each hop holds a packet: drawn by the sender, written in the slot, checked by the mix.
 
-use super::random::{exponential, unit};
+use super::random::{below, exponential, unit};
 use crate::directory::{Params, Strategy};
+use crate::time::Time;
 use rand_core::CryptoRng;
 use std::time::Duration;
 
@@ -24,6 +25,29 @@ pub fn draw(params: &Params, rng: &mut impl CryptoRng) -> Duration {
         }
     };
     Duration::from_secs_f64((min + above) / 1000.0).clamp(params.min_delay, params.max_delay)
+}
+
+/// Draws before a packet that has little time left takes any tick that there is.
+const DRAWS: usize = 16;
+
+/// The tick at which a packet leaves that should have left before `now`: after another draw from the network's law, and
+/// before `until`. None if no tick is left before that.
+///
+/// It comes after all that is due now, so that what a node held when it went down leaves in no order that says when it
+/// came, and not at one stroke, which would say that it was held.
+pub fn anew(now: Time, until: Time, params: &Params, rng: &mut impl CryptoRng) -> Option<Time> {
+    const ONE: Duration = Duration::from_millis(1);
+    let first = now.plus(ONE).next_tick(params.tick);
+    if first >= until {
+        return None;
+    }
+    let drawn = (0..DRAWS).map(|_| now.plus(draw(params, rng)).next_tick(params.tick).max(first));
+    let drawn = drawn.into_iter().find(|at| *at < until);
+    Some(drawn.unwrap_or_else(|| {
+        let ticks = until.minus(ONE).since(first).as_millis() / params.tick.as_millis().max(1);
+        let skipped = below(u64::try_from(ticks).unwrap_or(0).saturating_add(1), rng);
+        first.plus(params.tick.saturating_mul(u32::try_from(skipped).unwrap_or(0)))
+    }))
 }
 
 /// The first draw that is not above `max`. The parameters' bounds (`mean ≤ max`) make half of all draws good, or more.
@@ -135,6 +159,32 @@ mod tests {
             let (mean, deviation) = mean_and_deviation(&draws(&params, 8));
             assert!((mean - want * HOUR).abs() < 5.0 * deviation / 200.0, "{strategy:?}: {mean}");
         }
+    }
+
+    #[test]
+    fn what_is_overdue_leaves_after_a_new_draw_and_in_time() {
+        let (params, mut rng) = (params(Strategy::Exponential), rng(11));
+        let now = Time::from_secs(1_800_000_123);
+        let mut spread = |hours: u64| -> Vec<f64> {
+            let until = now.plus(Duration::from_secs(hours * 3600));
+            let drawn = (0..2000).map(|_| anew(now, until, &params, &mut rng).unwrap());
+            let mut after: Vec<f64> = drawn
+                .inspect(|at| assert!(*at > now && *at < until && at.next_tick(params.tick) == *at))
+                .map(|at| at.since(now).as_secs_f64() / HOUR)
+                .collect();
+            after.sort_by(f64::total_cmp);
+            after
+        };
+        let long = spread(48);
+        assert!((long[1000] - (1.0 + 2.0 * 2.0_f64.ln())).abs() < 0.25, "the law's median: {}", long[1000]);
+        // No draw of the law is below an hour: any tick does, and each is as likely.
+        let short = spread(1);
+        assert!((short[1000] - 0.5).abs() < 0.06 && short[0] < 0.1 && short[1999] > 0.9, "{}", short[1000]);
+        assert_eq!(anew(now, now.plus(Duration::from_secs(60)), &params, &mut rng), None, "no tick is left");
+        let none = Duration::ZERO;
+        let quick = Params { min_delay: none, mean_delay: none, max_delay: none, ..params };
+        let next = anew(now, now.plus(Duration::from_secs(3600)), &quick, &mut rng);
+        assert_eq!(next, Some(now.next_tick(quick.tick)), "a network without delays has nothing to draw");
     }
 
     #[test]

@@ -27,6 +27,16 @@ pub fn accepted(now: Time, params: &Params) -> RangeInclusive<Epoch> {
     now.minus(window).epoch(params.epoch)..=now.plus(window).epoch(params.epoch)
 }
 
+/// When a packet comes too late to a hop where it was due at `due`: no node accepts the key then that it may be for. At
+/// first that is the earlier of two keys, where `due` is so near a boundary that its sender may have taken either.
+#[must_use]
+pub fn too_late(due: Time, now: Time, params: &Params) -> Time {
+    let (spread, window) = (params.epoch / 24, params.epoch / 12);
+    let end = |epoch: Epoch| Time::epoch_start(epoch.plus(1), params.epoch).plus(window);
+    let earlier = end(due.minus(spread).epoch(params.epoch));
+    if now < earlier { earlier } else { end(due.plus(spread).epoch(params.epoch)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random::tests::rng;
@@ -63,6 +73,28 @@ mod tests {
             let at = if minutes < 0 { start().minus(away) } else { start().plus(away) };
             let found = share_of_new(at);
             assert!((found - want).abs() < 0.025, "{minutes} min: {found}");
+        }
+    }
+
+    #[test]
+    fn a_packet_is_too_late_when_no_key_that_it_may_be_for_is_accepted() {
+        let (start, params) = (start(), Params::default());
+        let next = start.plus(DAY);
+        for (due, now, want) in [
+            (start.plus(12 * HOUR), start, next.plus(2 * HOUR)),
+            (start.plus(12 * HOUR), next.plus(DAY), next.plus(2 * HOUR)),
+            (start.plus(HOUR / 2), start, start.plus(2 * HOUR)),
+            (start.plus(HOUR / 2), start.plus(2 * HOUR), next.plus(2 * HOUR)),
+            (start.minus(HOUR / 2), start, start.plus(2 * HOUR)),
+            (start.minus(HOUR / 2), start.plus(3 * HOUR), next.plus(2 * HOUR)),
+        ] {
+            assert_eq!(too_late(due, now, &params), want, "{due:?} at {now:?}");
+            let mut rng = rng(14);
+            for _ in 0..100 {
+                let key = key_epoch(due, &params, &mut rng);
+                let last = too_late(due, want, &params);
+                assert!(!accepted(last, &params).contains(&key), "a key that is accepted still");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod delay;
 pub mod epoch;
+pub mod firsts;
 pub mod health;
 pub mod random;
 pub mod retry;

@@ -1,7 +1,7 @@
 //! Which way a packet goes. The same law for every sender: a private preference would be a fingerprint.
 
 use super::chain::Chain;
-use super::random::choose;
+use super::random::{below, choose};
 use crate::directory::{Descriptor, Document};
 use crate::id::NodeId;
 use crate::mail::address::Address;
@@ -28,28 +28,45 @@ pub fn exit(
     document: &Document,
     me: &NodeId,
     exits: &[NodeId],
-    chain: &Chain,
+    front: Front<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<NodeId, NotEnoughNodes> {
-    let usable: Vec<_> = exits.iter().filter(|exit| is_usable(document, me, exit, chain)).collect();
+    let usable: Vec<_> = exits.iter().filter(|exit| is_usable(document, me, exit, front)).collect();
     choose(&usable, rng).map(|exit| **exit).ok_or(NotEnoughNodes)
 }
 
 /// Whether there is a path along `chain` to any of `exits`.
 #[must_use]
 pub fn is_possible(document: &Document, me: &NodeId, exits: &[NodeId], chain: &Chain) -> bool {
-    exits.iter().any(|exit| is_usable(document, me, exit, chain))
+    exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[] }))
 }
 
 /// Whether there is a path for a mail of ours to any exit at all.
 #[must_use]
 pub fn is_there_any(document: &Document, me: &NodeId) -> bool {
-    let exits: Vec<_> = document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect();
-    is_possible(document, me, &exits, &Chain::default())
+    is_possible(document, me, &all_exits(document), &Chain::default())
 }
 
-/// The path of a mail to `exit`: the network's number of hops, the exit last. Before it come mixes: those that `chain`
-/// names, in their places, and each other one drawn uniformly from those that are neither on the path already, nor of the
+/// What stands in front of the last hop of a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Front<'a> {
+    /// Mixes that are named, in their places.
+    pub chain: &'a Chain,
+    /// One of these comes first, if none is named for that place; if none are given, any mix.
+    pub firsts: &'a [NodeId],
+}
+
+impl Front<'_> {
+    /// Those of `left` that may come first.
+    fn begins<'l, 'a>(&self, left: &'l [(&'a NodeId, &'a Descriptor)]) -> Vec<&'l (&'a NodeId, &'a Descriptor)> {
+        let firsts: Vec<_> = left.iter().filter(|(id, _)| self.firsts.is_empty() || self.firsts.contains(id)).collect();
+        // Who names other hops has their wish, even if none of the first ones goes with them.
+        if firsts.is_empty() && !self.chain.is_any() { left.iter().collect() } else { firsts }
+    }
+}
+
+/// The path of a mail to `exit`: the network's number of hops, the exit last. Before it come mixes: those that are wished
+/// for, in their places, and each other one drawn uniformly from those that are neither on the path already, nor of the
 /// family of one that is, nor of ours.
 ///
 /// # Errors
@@ -59,22 +76,107 @@ pub fn path(
     document: &Document,
     me: &NodeId,
     exit: &NodeId,
-    chain: &Chain,
+    front: Front<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
-    let mixes = chain.mixes(document);
-    let mut left = mixes_left(document, me, exit, &mixes).ok_or(NotEnoughNodes)?;
+    if !is_exit(document, exit) {
+        return Err(NotEnoughNodes);
+    }
+    along(document, me, exit, front, rng)
+}
+
+/// The path of cover traffic that nobody answers for: to an exit, drawn as the exits of mails are, or where there is no
+/// other exit to any mix.
+///
+/// # Errors
+/// `NotEnoughNodes` if there is no such path.
+pub fn drop_path(
+    document: &Document,
+    me: &NodeId,
+    firsts: &[NodeId],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<NodeId>, NotEnoughNodes> {
+    let (chain, mixes) = (Chain::default(), all_mixes(document));
+    let front = Front { chain: &chain, firsts };
+    let last =
+        exit(document, me, &all_exits(document), front, rng).or_else(|_| exit(document, me, &mixes, front, rng))?;
+    along(document, me, &last, front, rng)
+}
+
+/// The path of a loop: as many hops as a mail's, then ourselves. The last of the others is drawn as the exits of mails
+/// are in one half of the cases, and is the other one of `firsts` in the other half, as it is for receipts on their way
+/// to us: so nobody can tell a loop by the hop that it stands at.
+///
+/// # Errors
+/// `NotEnoughNodes` if there is no such path.
+pub fn loop_path(
+    document: &Document,
+    me: &NodeId,
+    firsts: &[NodeId],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<NodeId>, NotEnoughNodes> {
+    let chain = Chain::default();
+    let front = Front { chain: &chain, firsts };
+    let mixes = all_mixes(document);
+    let exits: Vec<_> = mixes.iter().filter(|id| is_exit(document, id)).copied().collect();
+    let last = if below(2, rng) == 0 { exit(document, me, firsts, front, rng) } else { Err(NotEnoughNodes) };
+    let last = last.or_else(|_| exit(document, me, &exits, front, rng));
+    let last = last.or_else(|_| exit(document, me, &mixes, front, rng))?;
+    let mut path = along(document, me, &last, front, rng)?;
+    path.push(*me);
+    Ok(path)
+}
+
+/// The mixes that a packet of ours may go to first.
+#[must_use]
+pub fn firsts(document: &Document, me: &NodeId) -> Vec<NodeId> {
+    let ours = document.node(me);
+    let is_free = |node: &Descriptor| ours.is_none_or(|ours| !are_kin(ours, node));
+    document.nodes().filter(|(id, node)| node.mix && *id != me && is_free(node)).map(|(id, _)| *id).collect()
+}
+
+/// Whether one operator runs both, as they say.
+#[must_use]
+pub fn are_of_one_family(document: &Document, one: &NodeId, other: &NodeId) -> bool {
+    document.node(one).zip(document.node(other)).is_some_and(|(one, other)| are_kin(one, other))
+}
+
+/// Whether it is an exit of the document.
+#[must_use]
+pub fn is_exit(document: &Document, id: &NodeId) -> bool {
+    document.node(id).is_some_and(|node| node.exit.is_some())
+}
+
+fn all_exits(document: &Document) -> Vec<NodeId> {
+    document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect()
+}
+
+fn all_mixes(document: &Document) -> Vec<NodeId> {
+    document.nodes().filter(|(_, node)| node.mix).map(|(id, _)| *id).collect()
+}
+
+/// A path to `last` along what is wished for.
+fn along(
+    document: &Document,
+    me: &NodeId,
+    last: &NodeId,
+    front: Front<'_>,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<NodeId>, NotEnoughNodes> {
+    let mixes = front.chain.mixes(document);
+    let mut left = mixes_left(document, me, last, &mixes).ok_or(NotEnoughNodes)?;
     let mut path = Vec::with_capacity(mixes.len() + 1);
     for named in mixes {
         if let Some(id) = named {
             path.push(id);
             continue;
         }
-        let (id, node) = *choose(&left, rng).ok_or(NotEnoughNodes)?;
+        let may_come = if path.is_empty() { front.begins(&left) } else { left.iter().collect() };
+        let (id, node) = **choose(&may_come, rng).ok_or(NotEnoughNodes)?;
         path.push(*id);
         left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
     }
-    path.push(*exit);
+    path.push(*last);
     Ok(path)
 }
 
@@ -82,10 +184,10 @@ pub fn path(
 fn mixes_left<'a>(
     document: &'a Document,
     me: &NodeId,
-    exit: &NodeId,
+    last: &NodeId,
     mixes: &[Option<NodeId>],
 ) -> Option<Vec<(&'a NodeId, &'a Descriptor)>> {
-    let mut left = mixes_beside(document, me, exit)?;
+    let mut left = mixes_beside(document, me, last)?;
     for named in mixes.iter().flatten() {
         let (id, node) = *left.iter().find(|(id, _)| *id == named)?;
         left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
@@ -93,32 +195,33 @@ fn mixes_left<'a>(
     Some(left)
 }
 
-/// The mixes that may stand on a path from us to `exit`; `None` if there can be no such path.
-fn mixes_beside<'a>(document: &'a Document, me: &NodeId, exit: &NodeId) -> Option<Vec<(&'a NodeId, &'a Descriptor)>> {
-    let last = document.node(exit).filter(|node| node.exit.is_some() && exit != me)?;
+/// The mixes that may stand on a path from us to `last`; `None` if there can be no such path.
+fn mixes_beside<'a>(document: &'a Document, me: &NodeId, last: &NodeId) -> Option<Vec<(&'a NodeId, &'a Descriptor)>> {
+    let end = document.node(last).filter(|_| last != me)?;
     let ours = document.node(me);
-    if ours.is_some_and(|ours| are_kin(ours, last)) {
+    if ours.is_some_and(|ours| are_kin(ours, end)) {
         return None;
     }
-    let ends = [Some(last), ours];
+    let ends = [Some(end), ours];
     let free = |id: &NodeId, node: &Descriptor| {
-        node.mix && id != me && id != exit && !ends.iter().flatten().any(|end| are_kin(end, node))
+        node.mix && id != me && id != last && !ends.iter().flatten().any(|end| are_kin(end, node))
     };
     Some(document.nodes().filter(|(id, node)| free(id, node)).collect())
 }
 
-fn is_usable(document: &Document, me: &NodeId, exit: &NodeId, chain: &Chain) -> bool {
-    if chain.exit().is_some_and(|wished| wished != exit) {
+fn is_usable(document: &Document, me: &NodeId, last: &NodeId, front: Front<'_>) -> bool {
+    if front.chain.exit().is_some_and(|wished| wished != last) {
         return false;
     }
-    let mixes = chain.mixes(document);
-    let Some(mut left) = mixes_left(document, me, exit, &mixes) else { return false };
+    let mixes = front.chain.mixes(document);
+    let Some(mut left) = mixes_left(document, me, last, &mixes) else { return false };
+    let has_first = !matches!(mixes.first(), Some(None)) || !front.begins(&left).is_empty();
     let mut families: usize = 0;
     while let Some((_, node)) = left.pop() {
         families += 1;
         left.retain(|(_, other)| !are_kin(node, other));
     }
-    families >= mixes.iter().filter(|named| named.is_none()).count()
+    has_first && families >= mixes.iter().filter(|named| named.is_none()).count()
 }
 
 fn are_kin(one: &Descriptor, other: &Descriptor) -> bool {
@@ -133,7 +236,8 @@ mod tests {
     use crate::directory::{Domains, ExitPolicy};
     use std::collections::BTreeSet;
 
-    const ANY: Chain = Chain::from_hops(Vec::new());
+    const NOBODY: Chain = Chain::from_hops(Vec::new());
+    const ANY: Front<'static> = Front { chain: &NOBODY, firsts: &[] };
 
     fn id(n: u8) -> NodeId {
         key(n).node_id()
@@ -167,7 +271,7 @@ mod tests {
         let document = document((1..=6).map(|n| (n, descriptor(n))));
         let mut rng = rng(20);
         for _ in 0..1000 {
-            let path = path(&document, &id(1), &id(2), &ANY, &mut rng).unwrap();
+            let path = path(&document, &id(1), &id(2), ANY, &mut rng).unwrap();
             assert_eq!(path.len(), 3);
             assert_eq!(path[2], id(2));
             assert!(!path.contains(&id(1)));
@@ -180,12 +284,12 @@ mod tests {
         let document = document([mix(1, None), mix(2, None), exit_node(3), exit_node(4)]);
         let mut rng = rng(21);
         for _ in 0..100 {
-            let path = path(&document, &id(9), &id(3), &ANY, &mut rng).unwrap();
+            let path = path(&document, &id(9), &id(3), ANY, &mut rng).unwrap();
             assert_eq!(path[..2].iter().collect::<BTreeSet<_>>(), [&id(1), &id(2)].into());
         }
-        assert_eq!(path(&document, &id(9), &id(1), &ANY, &mut rng), Err(NotEnoughNodes), "node 1 is no exit");
-        assert_eq!(path(&document, &id(9), &id(8), &ANY, &mut rng), Err(NotEnoughNodes), "node 8 is not there");
-        assert_eq!(path(&document, &id(3), &id(3), &ANY, &mut rng), Err(NotEnoughNodes), "never ourselves");
+        assert_eq!(path(&document, &id(9), &id(1), ANY, &mut rng), Err(NotEnoughNodes), "node 1 is no exit");
+        assert_eq!(path(&document, &id(9), &id(8), ANY, &mut rng), Err(NotEnoughNodes), "node 8 is not there");
+        assert_eq!(path(&document, &id(3), &id(3), ANY, &mut rng), Err(NotEnoughNodes), "never ourselves");
     }
 
     #[test]
@@ -196,7 +300,7 @@ mod tests {
         let pairs: Vec<_> =
             (1..=4).flat_map(|a| (1..=4).filter(move |b| *b != a).map(move |b| [id(a), id(b)])).collect();
         for _ in 0..24_000 {
-            let path = path(&document, &id(9), &id(5), &ANY, &mut rng).unwrap();
+            let path = path(&document, &id(9), &id(5), ANY, &mut rng).unwrap();
             counts[pairs.iter().position(|pair| path.starts_with(pair)).unwrap()] += 1;
         }
         // 11 degrees of freedom: above 31.26 once in 1,000 seeds.
@@ -209,11 +313,11 @@ mod tests {
         let document = document([mix(1, kin), mix(2, kin), mix(3, kin), mix(4, None), exit_node(5), mix(6, None)]);
         let mut rng = rng(23);
         for _ in 0..500 {
-            let path = path(&document, &id(9), &id(5), &ANY, &mut rng).unwrap();
+            let path = path(&document, &id(9), &id(5), ANY, &mut rng).unwrap();
             assert!(path.iter().filter(|hop| [id(1), id(2), id(3)].contains(hop)).count() < 2);
         }
         let from_kin: BTreeSet<_> =
-            (0..100).flat_map(|_| path(&document, &id(1), &id(5), &ANY, &mut rng).unwrap()).collect();
+            (0..100).flat_map(|_| path(&document, &id(1), &id(5), ANY, &mut rng).unwrap()).collect();
         assert_eq!(from_kin, [id(4), id(5), id(6)].into());
     }
 
@@ -224,12 +328,12 @@ mod tests {
         let exits = [id(1), id(2), id(5)];
         let mut rng = rng(24);
         for _ in 0..50 {
-            assert_eq!(exit(&document, &id(1), &exits, &ANY, &mut rng), Ok(id(5)));
+            assert_eq!(exit(&document, &id(1), &exits, ANY, &mut rng), Ok(id(5)));
         }
-        assert_eq!(exit(&document, &id(1), &[id(1), id(2)], &ANY, &mut rng), Err(NotEnoughNodes));
-        assert_eq!(path(&document, &id(1), &id(2), &ANY, &mut rng), Err(NotEnoughNodes));
+        assert_eq!(exit(&document, &id(1), &[id(1), id(2)], ANY, &mut rng), Err(NotEnoughNodes));
+        assert_eq!(path(&document, &id(1), &id(2), ANY, &mut rng), Err(NotEnoughNodes));
         // From mix 3 to exit 1 only mix 4 is left: exit 1's kin can't stand on that path.
-        assert_eq!(exit(&document, &id(3), &[id(1)], &ANY, &mut rng), Err(NotEnoughNodes));
+        assert_eq!(exit(&document, &id(3), &[id(1)], ANY, &mut rng), Err(NotEnoughNodes));
     }
 
     #[test]
@@ -239,7 +343,7 @@ mod tests {
         let mut rng = rng(25);
         let mut counts = [0; 4];
         for _ in 0..8000 {
-            let exit = exit(&document, &id(5), &exits, &ANY, &mut rng).unwrap();
+            let exit = exit(&document, &id(5), &exits, ANY, &mut rng).unwrap();
             counts[exits.iter().position(|id| *id == exit).unwrap()] += 1;
         }
         // 3 degrees of freedom: above 16.27 once in 1,000 seeds.
@@ -254,15 +358,15 @@ mod tests {
             let text = crate::directory::fixture::signed_text(&contents, [101]);
             let trust = crate::directory::fixture::trust(1, 1);
             let document = Document::verify(&text, &trust, crate::directory::fixture::at(1), None).unwrap();
-            assert_eq!(path(&document, &id(1), &id(2), &ANY, &mut rng(26)).unwrap().len(), usize::from(hops));
+            assert_eq!(path(&document, &id(1), &id(2), ANY, &mut rng(26)).unwrap().len(), usize::from(hops));
         }
     }
 
     #[test]
     fn three_nodes_are_too_few_for_one_of_them_to_send_but_enough_for_an_entry() {
         let document = document((1..=3).map(|n| (n, descriptor(n))));
-        assert_eq!(path(&document, &id(1), &id(2), &ANY, &mut rng(27)), Err(NotEnoughNodes));
-        assert!(path(&document, &id(9), &id(2), &ANY, &mut rng(27)).is_ok());
+        assert_eq!(path(&document, &id(1), &id(2), ANY, &mut rng(27)), Err(NotEnoughNodes));
+        assert!(path(&document, &id(9), &id(2), ANY, &mut rng(27)).is_ok());
     }
 
     /// Nodes by their numbers; 0 is any.
@@ -277,10 +381,11 @@ mod tests {
         let mut rng = rng(28);
         for wish in [[0, 0, 2], [3, 0, 2], [0, 3, 2], [3, 4, 2], [3, 0, 0], [0, 3, 0], [3, 4, 0]] {
             let chain = chain(&wish);
+            let front = Front { chain: &chain, firsts: &[] };
             let mut seen = BTreeSet::new();
             for _ in 0..300 {
-                let exit = exit(&document, &id(1), &exits, &chain, &mut rng).unwrap();
-                let path = path(&document, &id(1), &exit, &chain, &mut rng).unwrap();
+                let exit = exit(&document, &id(1), &exits, front, &mut rng).unwrap();
+                let path = path(&document, &id(1), &exit, front, &mut rng).unwrap();
                 let obeys = |(hop, n): (&NodeId, &u8)| *n == 0 || *hop == id(*n);
                 assert!(path.len() == 3 && path.iter().zip(&wish).all(obeys), "{wish:?}");
                 assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 3);
@@ -291,6 +396,89 @@ mod tests {
             let ways: usize = (0..free).map(|taken| 5 - (3 - free) - taken).product();
             assert_eq!(seen.len(), ways, "{wish:?}");
         }
+    }
+
+    /// How many of 4,000 are a share of them, within five deviations.
+    fn is_share(count: usize, share: f64) -> bool {
+        let (count, n) = (f64::from(u32::try_from(count).unwrap()), 4000.0);
+        (count - share * n).abs() < 5.0 * (share * (1.0 - share) * n).sqrt()
+    }
+
+    #[test]
+    fn a_path_begins_with_a_kept_hop_and_where_that_is_its_exit_with_the_other() {
+        let document = document((1..=6).map(|n| (n, descriptor(n))));
+        let (firsts, all) = ([id(2), id(3)], (1..=6).map(id).collect::<Vec<_>>());
+        let front = Front { chain: &NOBODY, firsts: &firsts };
+        let mut rng = rng(30);
+        let mut begins = [0; 2];
+        for _ in 0..4000 {
+            let exit = exit(&document, &id(1), &all, front, &mut rng).unwrap();
+            let path = path(&document, &id(1), &exit, front, &mut rng).unwrap();
+            assert!(firsts.contains(&path[0]) && path[2] == exit && path[0] != exit && path[1] != path[0]);
+            begins[usize::from(path[0] == id(3))] += 1;
+        }
+        assert!(is_share(begins[0], 0.5), "{begins:?}");
+        // Who names another first hop, or leaves the kept ones no place, has that.
+        for (wish, first) in [([4, 0, 0], 4), ([0, 2, 3], 0)] {
+            let chain = chain(&wish);
+            let front = Front { chain: &chain, firsts: &firsts };
+            let exit = exit(&document, &id(1), &all, front, &mut rng).unwrap();
+            let path = path(&document, &id(1), &exit, front, &mut rng).unwrap();
+            assert!(if first > 0 { path[0] == id(first) } else { !firsts.contains(&path[0]) }, "{wish:?}");
+        }
+        // Without a wish nobody else comes first.
+        let only = Front { chain: &NOBODY, firsts: &[id(2)] };
+        assert_eq!(exit(&document, &id(1), &[id(2)], only, &mut rng), Err(NotEnoughNodes));
+    }
+
+    #[test]
+    fn a_loop_ends_with_us_behind_an_exit_or_the_other_kept_hop_each_in_half_the_cases() {
+        let document = document((1..=8).map(|n| if n < 5 { (n, descriptor(n)) } else { mix(n, None) }));
+        let firsts = [id(5), id(6)];
+        let mut rng = rng(31);
+        let mut lasts = std::collections::BTreeMap::new();
+        let mut between = BTreeSet::new();
+        for _ in 0..4000 {
+            let path = loop_path(&document, &id(1), &firsts, &mut rng).unwrap();
+            assert!(path.len() == 4 && path[3] == id(1) && firsts.contains(&path[0]));
+            assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 4);
+            between.insert(path[1]);
+            *lasts.entry(path[2]).or_insert(0) += 1;
+        }
+        let share = |n: u8| lasts[&id(n)];
+        assert!(is_share(share(5) + share(6), 0.5) && is_share(share(5), 0.25), "{lasts:?}");
+        assert!((2..=4).all(|n| is_share(share(n), 1.0 / 6.0)) && lasts.len() == 5, "{lasts:?}");
+        assert_eq!(between.len(), 7, "the others are drawn from all mixes");
+    }
+
+    #[test]
+    fn a_loop_comes_back_over_mixes_alone_and_without_another_exit_over_any() {
+        let mixes = [mix(1, None), mix(2, None), mix(3, None), mix(4, None), mix(5, None)];
+        let mut rng = rng(32);
+        // An exit that passes nothing on can't be the last before us.
+        for document in [document(mixes.clone().into_iter().chain([exit_node(6)])), document(mixes)] {
+            let lasts: BTreeSet<_> =
+                (0..200).map(|_| loop_path(&document, &id(1), &[id(2)], &mut rng).unwrap()[2]).collect();
+            assert_eq!(lasts, [id(3), id(4), id(5)].into());
+        }
+    }
+
+    #[test]
+    fn cover_ends_where_mail_does_and_without_an_exit_anywhere() {
+        let mut rng = rng(33);
+        let with_exits = document((1..=6).map(|n| if n < 5 { (n, descriptor(n)) } else { mix(n, None) }));
+        let mut ends = std::collections::BTreeMap::new();
+        for _ in 0..4000 {
+            let path = drop_path(&with_exits, &id(1), &[id(5), id(6)], &mut rng).unwrap();
+            assert!(path.len() == 3 && [id(5), id(6)].contains(&path[0]));
+            *ends.entry(path[2]).or_insert(0) += 1;
+        }
+        assert!((2..=4).all(|n| is_share(ends[&id(n)], 1.0 / 3.0)), "{ends:?}");
+        let without = document((1..=5).map(|n| mix(n, None)));
+        let ends: BTreeSet<_> = (0..200).map(|_| drop_path(&without, &id(1), &[], &mut rng).unwrap()[2]).collect();
+        assert_eq!(ends, (2..=5).map(id).collect());
+        let too_small = document((1..=3).map(|n| mix(n, None)));
+        assert_eq!(drop_path(&too_small, &id(1), &[], &mut rng), Err(NotEnoughNodes));
     }
 
     #[test]
@@ -319,7 +507,7 @@ mod tests {
             let chain = chain(&wish);
             assert_eq!(is_possible(&document, &id(me), &exits, &chain), want, "{me}: {wish:?}");
             if !want {
-                let path = path(&document, &id(me), &id(wish[2]), &chain, &mut rng(29));
+                let path = path(&document, &id(me), &id(wish[2]), Front { chain: &chain, firsts: &[] }, &mut rng(29));
                 assert_eq!(path, Err(NotEnoughNodes), "{me}: {wish:?}");
             }
         }

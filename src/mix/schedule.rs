@@ -1,6 +1,6 @@
 //! When a node sends: a Poisson process, the same whether or not there is mail.
 
-use super::random::exponential;
+use super::random::{below, exponential};
 use crate::directory::Params;
 use rand_core::CryptoRng;
 use std::time::Duration;
@@ -11,10 +11,34 @@ pub fn next_slot(params: &Params, rng: &mut impl CryptoRng) -> Duration {
     params.send_every.mul_f64(exponential(rng))
 }
 
+/// One slot in so many is a loop.
+const A_LOOP_IN: u32 = 4;
+
+/// Whether a slot is for a loop: by chance alone, so that who counts them measures the network however much mail there is.
+pub fn is_loop(rng: &mut impl CryptoRng) -> bool {
+    below(A_LOOP_IN.into(), rng) == 0
+}
+
+/// How long so many pieces of mail wait for their slots: one in a few is never theirs.
+#[must_use]
+pub fn span_of(pieces: u32, params: &Params) -> Duration {
+    params.send_every.saturating_mul(pieces).saturating_mul(A_LOOP_IN) / (A_LOOP_IN - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random::tests::rng;
     use super::*;
+
+    #[test]
+    fn one_slot_in_four_is_a_loop_and_mail_waits_for_the_others() {
+        let mut rng = rng(12);
+        let loops = (0..40_000).filter(|_| is_loop(&mut rng)).count();
+        // A deviation is 87: five of them.
+        assert!(loops.abs_diff(10_000) < 433, "{loops}");
+        let params = Params { send_every: Duration::from_secs(300), ..Params::default() };
+        assert_eq!(span_of(3, &params), Duration::from_secs(1200));
+    }
 
     #[test]
     fn spans_between_slots_are_exponential_with_the_mean_of_the_network() {

@@ -60,9 +60,10 @@ impl Figures {
         let up = |count| Rounded::up(count, self.log.round);
         Summary {
             period: self.log.every,
-            taken: up(since(|counts| counts.taken)),
+            taken: up(since(|counts| counts.taken + counts.cover)),
             sent: up(since(|counts| counts.handed_on)),
             held: up(held.packets),
+            cover: up(since(|counts| counts.cover + counts.loops_back)),
             overdue: up(held.overdue),
             waiting: up(held.mails),
             dropped: up(since(|counts| counts.dropped + counts.replayed)),
@@ -132,14 +133,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_period_counts_what_came_since_the_last_one_and_nothing_of_it_is_exact() {
         let (mut figures, _) = figures(true);
-        let counts = Counts { taken: 100, handed_on: 30, deferred: 1, ..Counts::default() };
+        let counts = Counts { taken: 100, cover: 5, handed_on: 30, deferred: 1, ..Counts::default() };
         figures.before = counts;
-        let counts = Counts { taken: 103, handed_on: 47, replayed: 2, deferred: 1, undeliverable: 1, ..counts };
+        let counts = Counts {
+            taken: 103,
+            cover: 11,
+            loops_back: 3,
+            handed_on: 47,
+            replayed: 2,
+            deferred: 1,
+            undeliverable: 1,
+            ..counts
+        };
         advance(HOUR * 50).await;
         assert_eq!(
             figures.summary(&counts, &held(), (3, 4), HOUR).to_string(),
-            "period=1h, in<=8, out<=24, held<=48, overdue<=8, waiting<=8, dropped<=8, refused<=8, exit-waiting<=16, \
-             exit-deferred<=8, exit-refused<=8, spool=enough, nodes=3/4, directory=1h, up=2d"
+            "period=1h, in<=16, out<=24, held<=48, cover<=16, overdue<=8, waiting<=8, dropped<=8, refused<=8, \
+             exit-waiting<=16, exit-deferred<=8, exit-refused<=8, spool=enough, nodes=3/4, directory=1h, up=2d"
         );
         for (percent, room) in [(80, Room::Low), (99, Room::Low), (100, Room::Full), (130, Room::Full)] {
             assert_eq!(figures.summary(&counts, &Held { percent, ..held() }, (3, 4), HOUR).room, room);

@@ -143,12 +143,13 @@ impl Status {
 }
 
 fn period(summary: &Summary) -> Value {
-    let Summary { period, taken, sent, held, overdue, waiting, dropped, refused, exit, room, .. } = *summary;
+    let Summary { period, taken, sent, held, cover, overdue, waiting, dropped, refused, exit, room, .. } = *summary;
     json!({
         "seconds": period.as_secs(),
         "in": taken.most(),
         "out": sent.most(),
         "held": held.most(),
+        "cover": cover.most(),
         "overdue": overdue.most(),
         "waiting": waiting.most(),
         "dropped": dropped.most(),
@@ -211,7 +212,7 @@ pub(super) mod tests {
     fn after_it_the_figures_are_those_of_the_log() {
         let status = Status { summary: watch::channel(Some(summary())).1, ..status() };
         let want = json!({
-            "seconds": 3600, "in": 64, "out": 64, "held": 48, "overdue": 8, "waiting": 8, "dropped": 8, "refused": 8,
+            "seconds": 3600, "in": 64, "out": 64, "held": 48, "cover": 8, "overdue": 8, "waiting": 8, "dropped": 8, "refused": 8,
             "exit_waiting": 8, "exit_deferred": 16, "exit_refused": 8, "spool": "enough",
         });
         assert_eq!(status.to_json()["period"], want);

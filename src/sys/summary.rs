@@ -65,6 +65,9 @@ pub struct Summary {
     pub sent: Rounded,
     /// Packets held at its end.
     pub held: Rounded,
+    /// Packets of cover traffic that ended here: others' drops, and loops of this node. What it builds itself is not told:
+    /// of a known number of slots, what is no cover is mail.
+    pub cover: Rounded,
     /// Of these, those that were due and found no way.
     pub overdue: Rounded,
     /// Mails of this node's users that waited at its end.
@@ -98,10 +101,10 @@ pub struct ExitSummary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { taken, sent, held, overdue, waiting, dropped, refused, nodes, .. } = self;
+        let Self { taken, sent, held, cover, overdue, waiting, dropped, refused, nodes, .. } = self;
         write!(
             f,
-            "period={}, in{taken}, out{sent}, held{held}, overdue{overdue}, waiting{waiting}",
+            "period={}, in{taken}, out{sent}, held{held}, cover{cover}, overdue{overdue}, waiting{waiting}",
             span(self.period)
         )?;
         write!(f, ", dropped{dropped}, refused{refused}")?;
@@ -138,6 +141,7 @@ pub(crate) mod tests {
             taken: up(64),
             sent: up(58),
             held: up(41),
+            cover: up(5),
             overdue: up(0),
             waiting: up(1),
             dropped: up(0),
@@ -162,7 +166,7 @@ pub(crate) mod tests {
     fn a_period_is_one_line() {
         assert_eq!(
             summary().to_string(),
-            "period=1h, in<=64, out<=64, held<=48, overdue<=8, waiting<=8, dropped<=8, refused<=8, exit-waiting<=8, \
+            "period=1h, in<=64, out<=64, held<=48, cover<=8, overdue<=8, waiting<=8, dropped<=8, refused<=8, exit-waiting<=8, \
              exit-deferred<=16, exit-refused<=8, spool=enough, nodes=5/6, directory=19h, up=9d"
         );
         assert!(!Summary { exit: None, ..summary() }.to_string().contains("exit"));

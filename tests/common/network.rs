@@ -12,8 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How a test's network is set up; fractions of a second where a real one has hours.
-const PARAMETERS: &[&str] =
-    &["min-delay=100ms", "mean-delay=300ms", "max-delay=2s", "tick=100ms", "send-every=20ms", "max-size=6M"];
+const PARAMETERS: &[&str] = &[
+    "min-delay=100ms",
+    "mean-delay=300ms",
+    "max-delay=2s",
+    "tick=100ms",
+    "batch-min=0",
+    "send-every=100ms",
+    "max-size=6M",
+];
 
 /// How long a process may take to open its sockets, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,7 +12,7 @@ use fog::directory::{
     Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
     Signed, Trust,
 };
-use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Limits, Output, PacketId, Setup, Token};
+use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Limits, Output, PacketId, Setup, Token, Witness};
 use fog::id::{Epoch, NodeId};
 use fog::mail::Address;
 use fog::mail::block::BlockList;
@@ -20,7 +20,7 @@ use fog::secret::Secret;
 use fog::sphinx::Packet;
 use fog::sphinx::xwing::MixKey;
 use fog::store::{MemoryDisk, Shelf, Store};
-use fog::submit::{Outcome, Request, Source, Wish};
+use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::Time;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -58,6 +58,8 @@ pub struct Plan {
     pub handed_in: usize,
     /// How they shall go.
     pub wish: Wish,
+    /// How often each node sends.
+    pub send_every: Duration,
     pub faults: Faults,
     /// For so many days there is a new document at each epoch's start, and mails come all the time, half of them near that
     /// moment; none: one document for all of a few hours.
@@ -67,25 +69,31 @@ pub struct Plan {
 impl Plan {
     pub fn new(seed: u64) -> Self {
         let (sizes, wish) = (vec![700, 3_000, 40_000, 150_000], Wish::default());
-        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, faults: Faults::NONE, days: 0 }
+        let send_every = Duration::from_secs(1800);
+        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, send_every, faults: Faults::NONE, days: 0 }
     }
 }
 
 pub const START: Time = Time::from_secs(1_800_000_000);
 const LATENCY: Duration = Duration::from_millis(80);
 const RECONNECT: Duration = Duration::from_secs(5);
-const SEND_EVERY: Duration = Duration::from_secs(20);
 /// The mails are handed in, and the crashes happen, within this span.
-const BUSY: Duration = Duration::from_secs(8 * 3600);
+const BUSY: Duration = Duration::from_secs(3 * 3600);
 /// By then everything must have arrived: far more than the longest path and the longest queue.
 const END: Duration = Duration::from_secs(60 * 3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// In a network of many days, a slot comes so seldom.
-const SELDOM: Duration = Duration::from_secs(600);
+const SELDOM: Duration = Duration::from_secs(3600);
 /// As often an engine is called at least where the clock is to destroy something, as its driver does.
 const BEAT: Duration = Duration::from_secs(1800);
 /// Of so many packets one is remembered.
 const SAMPLE: u64 = 4;
+const MEAN_DELAY: Duration = Duration::from_secs(600);
+const MAX_DELAY: Duration = Duration::from_secs(3600);
+/// Longer than a packet is under way: when nobody has waited for anything for so long, nothing comes any more but cover.
+const LONGEST_WAY: Duration = Duration::from_secs(4 * 3600);
+/// How often it is looked whether somebody waits.
+const LOOK: Duration = Duration::from_secs(900);
 
 struct Node {
     engine: Option<Engine>,
@@ -118,6 +126,7 @@ enum Event {
     Document { node: usize, number: usize },
     Beat,
     Flood { from: usize, number: u64 },
+    Look,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -154,6 +163,10 @@ pub struct World {
     wakes: BTreeMap<usize, Time>,
     trace: DefaultHasher,
     past: Vec<Counts>,
+    /// Since when nobody has waited for anything.
+    quiet_since: Option<Time>,
+    /// Pieces of mail that have left their entry.
+    pub pieces: u64,
 }
 
 impl World {
@@ -161,11 +174,13 @@ impl World {
         let mut rng = StdRng::seed_from_u64(plan.seed);
         let params = Params {
             min_delay: Duration::from_secs(60),
-            mean_delay: Duration::from_secs(1800),
-            max_delay: Duration::from_secs(4 * 3600),
+            mean_delay: if plan.days == 0 { MEAN_DELAY } else { MEAN_DELAY * 3 },
+            max_delay: if plan.days == 0 { MAX_DELAY } else { MAX_DELAY * 4 },
             tick: Duration::from_secs(60),
-            send_every: if plan.days == 0 { SEND_EVERY } else { SELDOM },
+            send_every: if plan.days == 0 { plan.send_every } else { SELDOM },
+            batch_min: 0,
             max_size: 8 << 20,
+            demo: true,
             ..Params::default()
         };
         let (nodes, descriptors) = (0..plan.nodes).map(|n| node(n, &params, &mut rng)).unzip::<_, _, Vec<_>, Vec<_>>();
@@ -190,6 +205,8 @@ impl World {
             wakes: BTreeMap::new(),
             trace: DefaultHasher::new(),
             past: Vec::new(),
+            quiet_since: None,
+            pieces: 0,
         };
         (0..world.nodes.len()).for_each(|n| world.boot(n));
         world.schedule_plan();
@@ -221,6 +238,21 @@ impl World {
                 self.at(START.plus(BEAT * beat), Event::Beat);
             }
         }
+        self.at(START.plus(BUSY + DAY * self.plan.days), Event::Look);
+    }
+
+    /// Whether all mails have come, and none waits anywhere.
+    fn is_quiet(&self) -> bool {
+        let waits = |engine: &Engine| {
+            let held = engine.held().unwrap();
+            held.mails > 0 || held.outbox > 0
+        };
+        self.seen.len() == self.plan.mails && !self.nodes.iter().filter_map(|node| node.engine.as_ref()).any(waits)
+    }
+
+    fn look(&mut self) {
+        self.quiet_since = if self.is_quiet() { Some(self.quiet_since.unwrap_or(self.now)) } else { None };
+        self.at(self.now.plus(LOOK), Event::Look);
     }
 
     fn moment(&mut self) -> Time {
@@ -239,14 +271,17 @@ impl World {
         self.events.insert((at, self.counter), event);
     }
 
-    /// Plays everything until nothing is left to happen.
+    /// Plays everything until nothing of the mails is left to happen.
     pub fn run(&mut self) {
         while let Some(((at, _), event)) = self.events.pop_first() {
-            assert!(
-                at.since(START) < END + DAY * self.plan.days,
-                "seed {}: something still moves after the end",
-                self.plan.seed
-            );
+            let longest = if self.plan.days == 0 { LONGEST_WAY } else { LONGEST_WAY * 4 };
+            if self.quiet_since.is_some_and(|since| at.since(since) > longest) {
+                break;
+            }
+            if at.since(START) > END + DAY * self.plan.days {
+                // Who wants to know why will see what is missing.
+                break;
+            }
             self.now = self.now.max(at);
             self.play(event);
         }
@@ -287,6 +322,7 @@ impl World {
             }
             Event::Crash { node } => self.crash(node),
             Event::Flood { from, number } => self.hand_over_junk(from, number),
+            Event::Look => self.look(),
             Event::Tear { node } => {
                 let writes = self.rng.random_range(0..12);
                 self.nodes[node].disk.fail_after(writes);
@@ -406,12 +442,19 @@ impl World {
                 self.at(self.now.plus(LATENCY), Event::Delivered { node, life, id, disposition });
             }
             Output::Queue { .. } => panic!("nobody asks"),
-            Output::Witness(_) => panic!("a witness in a network that is no demonstration"),
+            Output::Witness(Witness::Built { .. }) => self.pieces += 1,
+            Output::Witness(_) => {}
         }
     }
 
     fn replied(&mut self, node: usize, token: Token, outcomes: &[Outcome]) {
-        let Some(Asked::Mail { mail, .. }) = self.asked.remove(&(node, token)) else { panic!("an answer to nothing") };
+        let Some(Asked::Mail { mail, again }) = self.asked.remove(&(node, token)) else {
+            panic!("an answer to nothing")
+        };
+        if matches!(outcomes, [Outcome::Temporary(Reason::SpoolFull)]) {
+            // More waits than half a day has slots for: an MTA comes again.
+            return self.at(self.now.plus(LOOK), Event::Submit { node, mail, again });
+        }
         assert!(matches!(outcomes, [Outcome::Accepted(_)]), "mail {mail} was refused: {outcomes:?}");
     }
 
@@ -516,17 +559,25 @@ impl World {
         live.chain(self.past.iter().copied()).map(|counts| of(&counts)).sum()
     }
 
-    /// Rows in the pools, spools, fragments and outboxes of all nodes. Parts are apart: of each set, only k of n are
-    /// needed.
+    /// Rows in the spools, fragments and outboxes of all nodes, and those in their pools that wait for nothing any more.
+    /// Parts are apart: of each set, only k of n are needed.
     pub fn rows_left(&mut self) -> usize {
         let mut left = 0;
         for node in &mut self.nodes {
-            let store = node.engine.take().unwrap().into_store();
-            for shelf in [Shelf::Pool, Shelf::Spool, Shelf::Fragments, Shelf::Outbox] {
+            let engine = node.engine.take().unwrap();
+            let held = usize::try_from(engine.held().unwrap().packets).unwrap();
+            let store = engine.into_store();
+            for shelf in [Shelf::Spool, Shelf::Fragments, Shelf::Outbox] {
                 left += store.rows(shelf).unwrap().len();
             }
+            left += store.rows(Shelf::Pool).unwrap().len() - held;
         }
         left
+    }
+
+    /// Packets that are due and that nobody has taken.
+    pub fn overdue(&self) -> u64 {
+        self.nodes.iter().map(|node| node.engine.as_ref().unwrap().held().unwrap().overdue).sum()
     }
 
     pub fn trace(&self) -> u64 {

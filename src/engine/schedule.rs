@@ -1,0 +1,108 @@
+//! When this node sends, and what: at every slot something, whether or not anybody has written.
+
+use super::Batch;
+use super::build;
+use super::entry::Entry;
+use super::first_hops::FirstHops;
+use super::loops::Loops;
+use super::relay::Relay;
+use crate::directory::Document;
+use crate::id::NodeId;
+use crate::mix::schedule::{is_loop, next_slot};
+use crate::store::{Store, StoreError};
+use crate::time::Time;
+use rand_core::CryptoRng;
+
+/// A slot further off than this many times the mean distance is drawn anew: after a pause a burst would say how long it
+/// was, and after a clock that was set back nothing would be sent for as long.
+const MAKE_UP: u32 = 16;
+
+/// The slots at which packets of this node's own leave.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    next: Option<Time>,
+    firsts: FirstHops,
+    loops: Loops,
+}
+
+impl Schedule {
+    pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self { next: None, firsts: FirstHops::open(store)?, loops: Loops::open(store)? })
+    }
+
+    /// The next slot; none while nothing may be sent.
+    pub(super) const fn next_slot(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// A packet that ended here says that it is a loop.
+    pub(super) fn back<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        mark: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        self.loops.back(batch, mark)
+    }
+
+    /// Uses the slots that have come.
+    pub(super) fn slots<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        entry: &mut Entry,
+        relay: &mut Relay,
+    ) -> Result<(), StoreError> {
+        self.loops.expire(batch)?;
+        let Some(document) = batch.sends_by() else {
+            // Nothing may be sent: no slot comes before there is a document to send by.
+            self.next = None;
+            return Ok(());
+        };
+        let params = document.params();
+        let mut slot = match self.next {
+            Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP => slot,
+            _ => batch.now.plus(next_slot(params, batch.rng)),
+        };
+        while slot <= batch.now {
+            self.slot(batch, document, entry, relay)?;
+            slot = slot.plus(next_slot(params, batch.rng));
+        }
+        self.next = Some(slot);
+        Ok(())
+    }
+
+    /// One slot: a loop, or a piece of mail, or what looks like one.
+    fn slot<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        document: &Document,
+        entry: &mut Entry,
+        relay: &mut Relay,
+    ) -> Result<(), StoreError> {
+        self.firsts.renew(batch, document)?;
+        let firsts = self.firsts.reachable(batch, relay);
+        if firsts.is_empty() {
+            // Nothing can leave. What waits is of more use later than in a packet whose key ends before the link is back.
+            return Ok(());
+        }
+        let is_used = if is_loop(batch.rng) {
+            self.loops.send(batch, document, relay, &firsts)?
+        } else {
+            entry.send(batch, document, relay, &firsts)?
+        };
+        if is_used { Ok(()) } else { drop_cover(batch, document, relay, &firsts) }
+    }
+}
+
+/// A packet that ends at an exit and is nothing.
+fn drop_cover<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    document: &Document,
+    relay: &mut Relay,
+    firsts: &[NodeId],
+) -> Result<(), StoreError> {
+    if let Some(built) = build::drop(batch, document, batch.now.next_tick(batch.params.tick), firsts) {
+        let sent = relay.send_own(batch, &built)?;
+        batch.counts.drops += u64::from(sent);
+    }
+    Ok(())
+}
