@@ -191,6 +191,7 @@ fn member(home: &Path, index: usize, epoch: Epoch) -> Outcome<Member> {
         version: "0.1.0".into(),
         mix: index <= SIDE,
         exit: (index > SIDE).then_some(ExitPolicy { domains: Domains::All, max_size: 1 << 20, news: false }),
+        authority: None,
         measured: None,
         mix_keys,
     };

@@ -9,7 +9,7 @@ mod attacks;
 mod world;
 
 use fog::delivery::Disposition;
-use fog::directory::Params;
+use fog::directory::{Document, Params};
 use fog::engine::{
     Counts, Engine, ExitSetup, Input, Listed, Output, QueueAnswer, QueueAsk, Settings, Setup, State, Token, Witness,
 };
@@ -29,7 +29,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
-use world::{START, bare_network, without};
+use world::{START, bare_network, later, without};
 
 /// Nodes of one network, all up, without a world around them.
 struct Nodes {
@@ -1151,4 +1151,29 @@ fn mail_that_the_mta_has_put_off_is_asked_for_again_or_dropped() {
     nodes.handle(EXIT, due, Input::Delivered { id: again, disposition: Disposition::Temporary });
     assert_eq!(listed(&mut nodes, EXIT, due), []);
     assert_eq!(nodes.engines[EXIT].held().unwrap().outbox, 0);
+}
+
+#[test]
+fn attack_20_by_neither_of_two_documents_of_one_epoch_is_anything_sent() {
+    let mut nodes = Nodes::new(|_| {});
+    let (first, mut now) = (nodes.engines[1].document().unwrap().clone(), START);
+    nodes.handle(1, now, Input::Fork);
+    assert!(matches!(nodes.submit(now, "a@example.com.fog", MAIL), Outcome::Accepted(_)), "mail is taken, and waits");
+    let mut sends = |nodes: &mut Nodes, documents: &[&Document]| {
+        for document in documents {
+            nodes.handle(1, now, Input::Document(Box::new((*document).clone())));
+        }
+        let mut sent = 0;
+        for _ in 0..60 {
+            now = now.plus(Duration::from_secs(1));
+            for id in nodes.ids.clone() {
+                let out = nodes.handle(1, now, Input::LinkUp(id));
+                sent += out.iter().filter(|output| matches!(output, Output::Send { .. })).count();
+            }
+        }
+        sent
+    };
+    assert_eq!(sends(&mut nodes, &[]), 0);
+    assert_eq!(sends(&mut nodes, &[&without(&first, &[]), &first]), 0, "whichever of them it is");
+    assert!(sends(&mut nodes, &[&later(&first, 1, |_| {})]) > 0);
 }

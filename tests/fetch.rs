@@ -7,9 +7,11 @@
 use fog::directory::{Authority, Candidate, Contents, IdentityKey, NodeAddress, Params, Signed, Source};
 use fog::id::Epoch;
 use fog::link::document::{Head, MAX_DOCUMENT, Opening, PIECE_LEN, pieces};
+use fog::link::frame::Hello;
 use fog::node::session;
 use fog::secret::Secret;
 use fog::sys::clock;
+use fog::sys::key_file::NodeKey;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -128,6 +130,14 @@ impl Network {
         log.lines().map(|line| line.strip_prefix("fog/node: ").unwrap().to_owned()).collect()
     }
 
+    fn status(&self, node: usize) -> Value {
+        let mut stream = UnixStream::connect(self.home(node).join("control.sock")).unwrap();
+        stream.write_all(b"status\n").unwrap();
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).unwrap();
+        serde_json::from_str(&status).unwrap()
+    }
+
     fn says(&self, node: usize, line: &str) {
         until(&format!("{} says `{line}`", NAMES[node]), || self.log(node).iter().any(|said| said == line));
     }
@@ -181,9 +191,14 @@ struct Hostile {
 
 impl Hostile {
     fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_as("127.0.0.1:0", [3; 32])
+    }
+
+    /// One with this link key.
+    fn start_as(address: &str, secret: [u8; 32]) -> Self {
+        let listener = std::net::TcpListener::bind(address).unwrap();
         let address = NodeAddress::parse(&listener.local_addr().unwrap().to_string()).unwrap();
-        let link_key = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from([3; 32])).to_bytes();
+        let link_key = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(secret)).to_bytes();
         let answer = Arc::new(Mutex::new(Answer::Nothing));
         let asked = Arc::<AtomicUsize>::default();
         let (says, count) = (Arc::clone(&answer), Arc::clone(&asked));
@@ -195,7 +210,7 @@ impl Hostile {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     let answer = says.lock().unwrap().clone();
-                    give(stream, answer).await;
+                    give(stream, &secret, answer).await;
                     count.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -210,8 +225,8 @@ impl Hostile {
 }
 
 /// Whoever has gone in the middle has heard enough.
-async fn give(stream: TcpStream, answer: Answer) {
-    let Ok(caller) = session::respond(stream, &Secret::filled(|bytes| bytes.fill(3))).await else { return };
+async fn give(stream: TcpStream, secret: &[u8; 32], answer: Answer) {
+    let Ok(caller) = session::respond(stream, &Secret::filled(|bytes| *bytes = *secret)).await else { return };
     assert_eq!(caller.opening, Opening::Document, "an asker says nothing of itself");
     let mut to = caller.listens();
     let head = |text: &str| Head::new(text.len(), Sha256::digest(text).into()).unwrap();
@@ -271,11 +286,7 @@ fn a_new_node_fetches_the_document_and_joins() {
     assert_eq!((&said["epoch"], &said["asked"][0]["error"]), (&network.epoch.0.into(), &Value::Null));
     assert_eq!(fs::read_to_string(network.spool(ENTRY)).unwrap(), document);
     network.start(ENTRY);
-    let mut stream = UnixStream::connect(network.home(ENTRY).join("control.sock")).unwrap();
-    stream.write_all(b"status\n").unwrap();
-    let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&status).unwrap()["links"]["known"], 1);
+    assert_eq!(network.status(ENTRY)["links"]["known"], 1);
 
     // It has it now, and knows whom to ask: the others of the document, by name too.
     for arguments in [&[][..], &["--from", "mix"]] {
@@ -404,7 +415,9 @@ fn whatever_sources_say_a_node_that_runs_keeps_its_document_and_tells_each_fault
     }
     let stale = log.iter().filter(|said| said.starts_with("directory-stale")).count();
     assert!(stale <= 4, "{log:#?}");
-    assert_eq!(log.len(), 4 + 4 + stale, "no other word: {log:#?}");
+    // The node's own keys are short-lived here.
+    let keys = log.iter().filter(|said| said.starts_with("key-")).count();
+    assert_eq!(log.len(), 4 + 4 + stale + keys, "no other word: {log:#?}");
     assert_eq!(fs::read_to_string(network.spool(ENTRY)).unwrap(), old);
 
     hostile.says(Answer::Text(network.signed(
@@ -414,4 +427,45 @@ fn whatever_sources_say_a_node_that_runs_keeps_its_document_and_tells_each_fault
         "us",
     )));
     until("it takes a good one", || fs::read_to_string(network.spool(ENTRY)).unwrap() != old);
+}
+
+/// Attack 20: two documents for one epoch, both signed, and each neighbour is shown another one. They tell each other in the
+/// handshake by which they go.
+#[test]
+fn attack_20_a_neighbour_that_goes_by_another_document_of_the_epoch_raises_an_alarm_and_nothing_is_sent() {
+    // With time for what is to come before the next epoch.
+    until("an epoch has begun", || clock::now().as_secs() % 60 < 30);
+    let mut network = Network::new(Duration::from_secs(60));
+    network.configure(MIX, "");
+    fs::write(network.spool(MIX), network.document(0, &[ENTRY, MIX])).unwrap();
+    let other = network.signed(network.epoch, &[ENTRY, MIX], &network.authority, "them");
+    let (mix, entry) = (network.nodes[MIX].descriptor().clone(), network.nodes[ENTRY].descriptor().clone());
+    let key = NodeKey::read(&network.home(ENTRY).join("node.key")).unwrap();
+    let neighbour = Hostile::start_as(&entry.address.to_string(), *key.link.expose());
+    neighbour.says(Answer::Text(other.clone()));
+    network.start(MIX);
+    let is_warned =
+        |network: &Network| network.status(MIX)["warnings"].as_array().unwrap().iter().any(|warning| warning == "fork");
+    assert!(!is_warned(&network));
+
+    let hash = Some(Candidate::parse(&other).unwrap().hash());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = TcpStream::connect(mix.address.to_string()).await.unwrap();
+        let hello = Hello { now: clock::now(), document: hash };
+        let (_, said) = session::initiate(stream, &key.link, &mix.link_key, &hello).await.unwrap();
+        assert_ne!(said.document, hash, "it goes by the other one, and lets us in");
+    });
+    network.says(MIX, "alarm: what=fork");
+    until("it is kept", || {
+        fs::read_to_string(network.spool(MIX).with_extension("other")).is_ok_and(|kept| kept == other)
+    });
+    assert!(is_warned(&network) && network.status(MIX)["can_send"] == false);
+
+    // A restart makes it no better.
+    let mut process = network.running.pop().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    network.start(MIX);
+    assert!(is_warned(&network));
 }

@@ -7,7 +7,9 @@
 mod foreign;
 
 use fog::delivery::{Deliver, Disposition, Outcome};
+use fog::directory::{Agreement, Candidate, Contents, IdentityKey};
 use fog::mail::Address;
+use fog::secret::Secret;
 use fog::sphinx::geometry::HEADER_LEN;
 use fog::submit::{Reason, Reply, Request, Source, Wish};
 use foreign::foreign_mails;
@@ -18,7 +20,8 @@ use std::path::PathBuf;
 #[test]
 fn every_target_has_seeds() {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz-seeds");
-    let seeds: [(&str, Vec<Vec<u8>>); 13] = [
+    let seeds: [(&str, Vec<Vec<u8>>); 14] = [
+        ("agreement", agreements()),
         ("bsmtp", batches()),
         ("config", config()),
         ("delivery", delivery()),
@@ -96,7 +99,8 @@ fn fetch() -> Vec<Vec<u8>> {
     let (asked, head) = (hex(&vectors["document"]["opening"]), hex(&vectors["document"]["head"]["plaintext"]));
     let refused = vectors["refused"].as_array().unwrap().iter().map(|case| hex(&case["plaintext"]));
     let whole = [&head[..], b"ab"].concat();
-    refused.chain([asked, head, whole]).collect()
+    let others = ["descriptor", "agreement"].map(|kind| hex(&vectors[kind]["opening"]));
+    refused.chain([asked, head, whole]).chain(others).collect()
 }
 
 fn link() -> Vec<Vec<u8>> {
@@ -137,6 +141,24 @@ fn replies() -> Vec<Vec<u8>> {
         b"550-5.7.1 no\r\n550 5.7.1 no\r\n",
     ];
     said.map(<[u8]>::to_vec).to_vec()
+}
+
+/// What each authority of the vectors shows when it has voted.
+fn agreements() -> Vec<Vec<u8>> {
+    let vectors = vectors(include_str!("vectors/document.json"));
+    let current = Candidate::parse(vectors["document"].as_str().unwrap()).unwrap();
+    let draft = Contents { previous: Some(current.hash()), ..current.contents().clone() };
+    let key = |authority: &Value| {
+        let seed: [u8; 32] = hex(&authority["seed"]).try_into().unwrap();
+        IdentityKey::from_seed(&Secret::filled(|bytes| *bytes = seed))
+    };
+    let keys = vectors["authorities"].as_array().unwrap().iter().map(key);
+    let shown = keys.map(|key| {
+        let mut agreement = Agreement::new(draft.epoch.plus(1), current.contents().clone());
+        agreement.vote(&draft, &key);
+        agreement.to_text(&key.node_id()).into_bytes()
+    });
+    shown.chain([vec![1]]).collect()
 }
 
 fn batches() -> Vec<Vec<u8>> {

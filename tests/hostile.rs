@@ -9,7 +9,7 @@
 mod network;
 
 use fog::config::{Config, Listen};
-use fog::link::document::PIECE_LEN;
+use fog::link::document::{Opening, PIECE_LEN};
 use fog::link::frame::{Answer, Hello, PATTERN, PROLOGUE, prefix};
 use fog::node::session::{self, Cut};
 use fog::secret::Secret;
@@ -408,7 +408,8 @@ fn strangers_that_flood_a_link_keep_no_peer_out() {
 /// Asks for the document, reads a piece of it, and stays for a while.
 async fn ask_and_stay(address: SocketAddr, target: &[u8; 32]) -> Result<(), Cut> {
     let stream = tokio::net::TcpStream::connect(address).await?;
-    let (mut link, _) = session::ask(stream, &Secret::filled(|bytes| bytes.fill(5)), target).await?;
+    let (mut link, _) =
+        session::ask(stream, &Secret::filled(|bytes| bytes.fill(5)), target, &Opening::Document).await?;
     link.receiver.piece(PIECE_LEN).await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())

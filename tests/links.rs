@@ -6,7 +6,7 @@ use fog::config::Socks;
 use fog::directory::{NodeAddress, Source};
 use fog::engine::{PacketId, WINDOW};
 use fog::id::NodeId;
-use fog::link::document::PIECE_LEN;
+use fog::link::document::{Opening, PIECE_LEN};
 use fog::link::frame::{Answer, Hello};
 use fog::node::dial::{self, Pace, Road};
 use fog::node::driver::{Event, Outgoing};
@@ -21,6 +21,7 @@ use fog::sphinx::Packet;
 use fog::sphinx::geometry::PACKET_LEN;
 use fog::store::RowId;
 use fog::sys::clock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,7 +75,16 @@ fn us_at(seed: u8, address: &str) -> Us {
     };
     let peers: Peers = [A, B].into_iter().filter(|other| *other != seed).map(peer).collect();
     let served = Arc::new(Served::new(text(), [9; 32]));
-    Us { link_secret: secret(seed), document: [9; 32], served, clock_tolerance: Duration::from_secs(3600), peers }
+    Us {
+        link_secret: secret(seed),
+        document: [9; 32],
+        served,
+        clock_tolerance: Duration::from_secs(3600),
+        peers,
+        before: None,
+        doubts: mpsc::channel(1).0,
+        authorities: BTreeSet::new(),
+    }
 }
 
 /// Node `seed`, whose directory document never changes.
@@ -91,7 +101,7 @@ async fn listening(tasks: &mut JoinSet<()>, room: usize) -> (String, mpsc::Recei
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (events, happened) = mpsc::channel(room);
-    tasks.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events, None));
     (address, happened)
 }
 
@@ -256,7 +266,7 @@ async fn who_asks_for_the_document_hears_that_and_nothing_else_whoever_it_is() {
     let (address, mut at_b) = listening(&mut tasks, 64).await;
     for seed in [STRANGER, A, B] {
         let stream = TcpStream::connect(&address).await.unwrap();
-        let (mut link, head) = session::ask(stream, &secret(seed), &public(B)).await.unwrap();
+        let (mut link, head) = session::ask(stream, &secret(seed), &public(B), &Opening::Document).await.unwrap();
         let length = u32::try_from(text().len()).unwrap();
         assert_eq!(head, [&length.to_be_bytes()[..], &[9; 32]].concat(), "no clock");
         assert_eq!(link.receiver.piece(PIECE_LEN).await.unwrap(), &text().as_bytes()[..PIECE_LEN]);
@@ -279,7 +289,7 @@ async fn a_small_document_is_here_at_once() {
     let text = "x".repeat(PIECE_LEN + 1);
     let us = Us { served: Arc::new(Served::new(text.clone(), [8; 32])), ..us_at(B, &address) };
     let (events, _happened) = mpsc::channel(64);
-    tasks.spawn(listen::serve(Door::Tcp(listener), watch::channel(Arc::new(us)).1, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), watch::channel(Arc::new(us)).1, events, None));
     assert_eq!(fetch(&road(false), &source(&address), &wanted([9; 32])).await, Ok(Some(text.clone())));
     let less = Wanted { most: text.len() - 1, ..wanted([9; 32]) };
     assert_eq!(fetch(&road(false), &source(&address), &less).await, Err(NoDocument::Length));
@@ -291,7 +301,7 @@ async fn askers_that_take_all_places_keep_no_peer_out_and_the_next_one_is_turned
     let (address, mut at_b) = listening(&mut tasks, 64).await;
     let ask = async || {
         let stream = TcpStream::connect(&address).await.unwrap();
-        session::ask(stream, &secret(STRANGER), &public(B)).await
+        session::ask(stream, &secret(STRANGER), &public(B), &Opening::Document).await
     };
     let mut askers = Vec::new();
     for _ in 0..ASKERS {
@@ -387,7 +397,7 @@ async fn a_listener_that_dies_is_found_again_and_takes_what_went_back() {
 
         let listener = TcpListener::bind(&address).await.unwrap();
         let (events, happened) = mpsc::channel(64);
-        life.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events));
+        life.spawn(listen::serve(Door::Tcp(listener), known(B, "127.0.0.1:1"), events, None));
         at_b = happened;
     }
 }
@@ -428,7 +438,7 @@ async fn who_was_in_the_document_before_is_let_in_and_who_was_in_the_one_before_
     let address = listener.local_addr().unwrap().to_string();
     let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
     let (events, _happened) = mpsc::channel(64);
-    tasks.spawn(listen::serve(Door::Tcp(listener), known, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known, events, None));
     let call = async || {
         let stream = TcpStream::connect(&address).await.unwrap();
         session::initiate(stream, &secret(A), &public(B), &hello()).await
@@ -471,7 +481,7 @@ async fn a_link_whose_key_no_document_has_any_more_is_cut_though_its_node_is_in_
     let address = listener.local_addr().unwrap().to_string();
     let (documents, known) = watch::channel(Arc::new(us_at(B, "127.0.0.1:1")));
     let (events, mut at_b) = mpsc::channel(64);
-    tasks.spawn(listen::serve(Door::Tcp(listener), known, events));
+    tasks.spawn(listen::serve(Door::Tcp(listener), known, events, None));
     let call = async |seed| {
         let stream = TcpStream::connect(&address).await.unwrap();
         session::initiate(stream, &secret(seed), &public(B), &hello()).await

@@ -44,6 +44,9 @@ fn us(peers: impl IntoIterator<Item = Peer>) -> Us {
     Us {
         link_secret: secret(1),
         document: [9; 32],
+        before: None,
+        doubts: tokio::sync::mpsc::channel(1).0,
+        authorities: std::collections::BTreeSet::new(),
         served: Arc::new(Served::new(TEXT.into(), [9; 32])),
         clock_tolerance: Duration::from_secs(3600),
         peers: peers.into_iter().collect(),
@@ -151,7 +154,7 @@ async fn a_document_is_fetched_over_circuits_that_nothing_else_uses() {
     let node = Local::bind(&door, 0o600).unwrap();
     let (events, _happened) = mpsc::channel(64);
     let known = watch::channel(Arc::new(us([]))).1;
-    let listening = tokio::spawn(listen::serve(Door::Unix(node), known, events));
+    let listening = tokio::spawn(listen::serve(Door::Unix(node), known, events, None));
     let road = Road { tor: Tor::new(Socks::Unix(dir.path().join("socks"))), only_tor: false };
     let source = Source { link_key: public(1), address: NodeAddress::parse(&format!("{ONION}:9999")).unwrap() };
     let wanted = Wanted { have: None, most: TEXT.len() };

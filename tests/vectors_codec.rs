@@ -6,6 +6,7 @@
 
 use data_encoding::{BASE64, HEXLOWER};
 use fog::id::{MessageId, SetId};
+use fog::link::offer::Verdict;
 use fog::link::{document, frame};
 use fog::mail::address::Address;
 use fog::message::payload::{Class, Fragment, Payload, Receipt, Status};
@@ -238,6 +239,8 @@ fn a_link_says_what_the_vectors_say() {
             "packets": packets,
             "answers": answers,
             "document": asked_for_the_document(),
+            "descriptor": handed_in(),
+            "agreement": json!({"opening": hex(&document::Opening::Agreement.encode())}),
             "refused": refused_plaintexts(&hello),
         }),
     );
@@ -350,6 +353,35 @@ fn asked_for_the_document() -> Value {
     })
 }
 
+/// A link on which the initiator hands in a descriptor, and what it may be told.
+fn handed_in() -> Value {
+    let opening = document::Opening::Descriptor;
+    let (handshake, mut initiator, mut responder, _) = shaken(&opening);
+    let text = hex(&stream("fog descriptor", 7_000));
+    let head = document::Head::new(text.len(), Sha256::digest(&text).into()).unwrap();
+    let (head_wire, read) = cross(&mut initiator, &mut responder, &head.encode());
+    assert_eq!(document::Head::decode(&read), Ok(head));
+    let (piece, read) = cross(&mut initiator, &mut responder, text.as_bytes());
+    assert_eq!((read, document::pieces(&text).count()), (text.clone().into_bytes(), 1));
+    let verdicts: Vec<Value> = Verdict::ALL
+        .into_iter()
+        .map(|verdict| {
+            let (wire, read) = cross(&mut responder, &mut initiator, &verdict.encode());
+            assert_eq!(Verdict::decode(&read), Ok(verdict));
+            json!({"verdict": verdict.word(), "plaintext": hex(&verdict.encode()), "wire": hex(&wire)})
+        })
+        .collect();
+    json!({
+        "rule": "the text here is the hex of stream(\"fog descriptor\", 7000), no real one; the verdicts are given one after \
+            the other, as no responder does",
+        "opening": hex(&opening.encode()),
+        "opening_on_the_wire": handshake,
+        "head": {"plaintext": hex(&head.encode()), "wire": hex(&head_wire)},
+        "piece": {"plaintext_len": text.len(), "wire_len": piece.len(), "wire_sha256": sha256(&piece)},
+        "verdicts": verdicts,
+    })
+}
+
 fn noise(
     key: &[u8; 32],
     ephemeral: &[u8; 32],
@@ -396,7 +428,7 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
     let openings = [
         ("opening", "a clock of who asks", ask(9, 1)),
         ("opening", "a document of who asks", ask(10, 1)),
-        ("opening", "an unknown kind", ask(42, 2)),
+        ("opening", "an unknown kind", ask(42, 4)),
         ("opening", "a non-zero byte behind the kind", ask(63, 1)),
     ];
     let head = |length: u32| [&length.to_be_bytes()[..], &[7; 32]].concat();
@@ -411,6 +443,12 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
         ("answer", "two bytes", vec![0x01, 0x01]),
         ("answer", "no byte", vec![]),
     ];
+    let verdicts = [
+        ("verdict", "zero", vec![0]),
+        ("verdict", "an unknown byte", vec![12]),
+        ("verdict", "two bytes", vec![1, 1]),
+        ("verdict", "no byte", vec![]),
+    ];
     let packets = [("packet", "an answer where a packet must begin", vec![0x01])];
     hellos
         .into_iter()
@@ -418,11 +456,13 @@ fn refused_plaintexts(hello: &[u8]) -> Vec<Value> {
         .chain(packets)
         .chain(openings)
         .chain(heads)
+        .chain(verdicts)
         .map(|(what, reason, bytes)| {
             let refused = match what {
                 "hello" => frame::Hello::decode(&bytes).is_err(),
                 "opening" => document::Opening::decode(&bytes).is_err(),
                 "head" => document::Head::decode(&bytes).is_err(),
+                "verdict" => Verdict::decode(&bytes).is_err(),
                 "answer" => frame::Answer::decode(&bytes).is_err(),
                 _ => frame::Incoming::default().take(&bytes).is_err(),
             };

@@ -135,7 +135,7 @@ fn refused(good: &Contents) -> Vec<Value> {
 }
 
 /// What to change in the text before it is signed, to break one rule.
-const EDITS: [(&str, &str, &str); 18] = [
+const EDITS: [(&str, &str, &str); 20] = [
     ("a comment", "epoch = ", "# of today\nepoch = "),
     ("an unknown key", "hops = 3", "colour = 1\nhops = 3"),
     ("a key twice", "hops = 3", "hops = 3\nhops = 3"),
@@ -152,6 +152,8 @@ const EDITS: [(&str, &str, &str); 18] = [
     ("a measure that is not rounded", " 85\"]", " 84\"]"),
     ("complaints out of order", "measured = [\"07", "measured = [\"ff"),
     ("a false flag, which is never written", "message-id-domain", "demo = false\nmessage-id-domain"),
+    ("roles in another order", "\"exit\", \"authority\"", "\"authority\", \"exit\""),
+    ("an authority without its key", "authority = \"", "authority = \"A"),
     ("a mix key cut short", "mix-keys.20000 = \"", "mix-keys.20000 = \"AAAA"),
     ("a gap between mix keys", "mix-keys.20001", "mix-keys.20002"),
 ];
@@ -204,6 +206,7 @@ fn descriptor(name: &str) -> Descriptor {
         version: "0.1.0".into(),
         mix: full,
         exit: full.then_some(ExitPolicy { domains, max_size: 2 << 20, news: false }),
+        authority: full.then(|| key("north").public()),
         measured: full.then(|| Measured::from([(NodeId([7; 32]), uptime(0)), (key("pietro").node_id(), uptime(85))])),
         mix_keys: (0..2).map(|i| (EPOCH.plus(i), mix_key(i))).collect(),
     }

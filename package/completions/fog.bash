@@ -88,6 +88,12 @@ _fog() {
             fog__subcmd__directory,import)
                 cmd="fog__subcmd__directory__subcmd__import"
                 ;;
+            fog__subcmd__directory,offer)
+                cmd="fog__subcmd__directory__subcmd__offer"
+                ;;
+            fog__subcmd__directory,remove)
+                cmd="fog__subcmd__directory__subcmd__remove"
+                ;;
             fog__subcmd__directory,show)
                 cmd="fog__subcmd__directory__subcmd__show"
                 ;;
@@ -450,7 +456,7 @@ _fog() {
             return 0
             ;;
         fog__subcmd__directory)
-            opts="-c -j -q -h --config --set --json --quiet --color --help add sign show fetch import verify"
+            opts="-c -j -q -h --config --set --json --quiet --color --help add remove offer sign show fetch import verify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -480,7 +486,7 @@ _fog() {
             return 0
             ;;
         fog__subcmd__directory__subcmd__add)
-            opts="-c -j -q -h --config --set --json --quiet --color --help"
+            opts="-c -j -q -h --authority --config --set --json --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -544,6 +550,70 @@ _fog() {
             return 0
             ;;
         fog__subcmd__directory__subcmd__import)
+            opts="-c -j -q -h --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__directory__subcmd__offer)
+            opts="-c -j -q -h --to --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__directory__subcmd__remove)
             opts="-c -j -q -h --config --set --json --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

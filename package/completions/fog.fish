@@ -68,7 +68,7 @@ complete -c fog -n "__fish_fog_using_subcommand init" -l threshold -d 'How many 
 complete -c fog -n "__fish_fog_using_subcommand init" -l name -d 'The node\'s name: a-z, 0-9 and -' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l onion -d 'Where others reach it: ADDRESS.onion:PORT or HOST:PORT' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l listen -d 'Where links come in: IP:PORT or unix:PATH [default: the onion\'s target, 127.0.0.1:9999]' -r
-complete -c fog -n "__fish_fog_using_subcommand init" -l roles -d 'What it does for others: mix, exit; without, it is an entry only' -r
+complete -c fog -n "__fish_fog_using_subcommand init" -l roles -d 'What it does for others: mix, exit, authority; without, it is an entry only' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l deliver -d 'Who takes an exit\'s mail: smtp:HOST:PORT, lmtp:HOST:PORT, sendmail, maildir:PATH [default: smtp:127.0.0.1:25]' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l from -d 'What an exit\'s mail has as From: `NAME <ADDRESS>`' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l contact -d 'How others reach you' -r
@@ -254,28 +254,48 @@ never\t'Never'"
 complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand keys; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -s j -l json -d 'Print JSON, errors too'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -s q -l quiet -d 'Print nothing but errors'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -s h -l help -d 'Print help'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "add" -d 'Take nodes into the draft of the next document, or newer descriptors of those in it'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "sign" -d 'Sign the draft, or the document once more for this epoch'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "show" -d 'Show the document this node goes by'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "fetch" -d 'Ask other nodes for the document, and go by it if it is to be taken'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "import" -d 'List whom to ask for a descriptor: those in the earlier program\'s nodes.json'
-complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add sign show fetch import verify" -f -a "verify" -d 'Say whether a document is to be taken: exit code 0 or 1'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "add" -d 'Take nodes into the next document, or newer descriptors of those in it'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "remove" -d 'Put nodes out of the next document'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "offer" -d 'Hand this node\'s descriptor in to the authorities'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "sign" -d 'Sign the next document, or the one in FILE, by hand and at once'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "show" -d 'Show the document this node goes by'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "fetch" -d 'Ask other nodes for the document, and go by it if it is to be taken'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "import" -d 'List whom to ask for a descriptor: those in the earlier program\'s nodes.json'
+complete -c fog -n "__fish_fog_using_subcommand directory; and not __fish_seen_subcommand_from add remove offer sign show fetch import verify" -f -a "verify" -d 'Say whether a document is to be taken: exit code 0 or 1'
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -l authority -d 'Make the authorities of these nodes authorities of the document too'
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -l to -d 'To whom: KEY@HOST:PORT, or a node of the document by name or address [default: all authorities]' -r
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from offer" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from sign" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from sign" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand directory; and __fish_seen_subcommand_from sign" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

@@ -3,9 +3,11 @@
 use super::error::CliError;
 use super::global::Global;
 use super::node_info::{self, draft};
-use super::words::{candidate, command, io_trouble, store_trouble};
+use super::words::{candidate, command, io_trouble, role_words, store_trouble};
 use crate::config::{Config, parse_fingerprint};
-use crate::directory::{Authority, Candidate, Contents, Document, NodeAddress, Params, Signed, Trust, least_threshold};
+use crate::directory::{
+    Authority, Candidate, Contents, Document, IdentityKey, NodeAddress, Params, Signed, Trust, least_threshold,
+};
 use crate::id::NodeId;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::key_file::{self, NodeKey};
@@ -41,7 +43,7 @@ pub struct Args {
     /// Where links come in: IP:PORT or unix:PATH [default: the onion's target, 127.0.0.1:9999]
     #[arg(long, value_name = "PLACE")]
     pub listen: Option<String>,
-    /// What it does for others: mix, exit; without, it is an entry only
+    /// What it does for others: mix, exit, authority; without, it is an entry only
     #[arg(long, value_name = "ROLE,...")]
     pub roles: Option<String>,
     /// Who takes an exit's mail: smtp:HOST:PORT, lmtp:HOST:PORT, sendmail, maildir:PATH [default: smtp:127.0.0.1:25]
@@ -76,8 +78,10 @@ pub(super) struct Done {
     global: Global,
     config: Config,
     descriptor: Signed,
-    /// The fingerprint of the authority, if a network was founded.
+    /// The fingerprint of the authority at this node, if there is one.
     authority: Option<NodeId>,
+    /// Whether a network was founded.
+    founded: bool,
     /// Whether there is a signed document.
     signed: bool,
 }
@@ -122,19 +126,22 @@ pub(super) fn init(args: &Args, global: &Global, now: Time) -> Result<Done, CliE
     let config = Config::parse(&[], &settings, &global.dir())?;
     nothing_is_there(&global, &config)?;
     let key = make_files(&config, &global, args.dir.is_some())?;
+    let authority = make_authority(&config)?;
     let descriptor = node_info::current(&config, network.params(), &key, now, &global)?;
-    let authority = match &network {
-        Network::New(params) => Some(found(&config, params, &descriptor, now)?),
-        Network::Joined(candidate, _) => keep(&config, candidate).map(|()| None)?,
-    };
-    if let Some(fingerprint) = authority {
-        set_trust(&mut settings, &[fingerprint], None);
+    match (&network, &authority) {
+        (Network::New(params), Some(authority)) => {
+            found(&config, params, &descriptor, authority, now)?;
+            set_trust(&mut settings, &[authority.node_id()], None);
+        }
+        (Network::New(_), None) => {}
+        (Network::Joined(candidate, _), _) => keep(&config, candidate)?,
     }
     let text = config_text(&settings);
     // Last: with a configuration there is everything else too.
     file::create(&global.config, text.as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&global.config, &error))?;
     let signed = matches!(&network, Network::Joined(candidate, _) if candidate.signers().next().is_some());
-    Ok(Done { config: Config::parse(&[], &settings, &global.dir())?, global, descriptor, authority, signed })
+    let (founded, authority) = (matches!(network, Network::New(_)), authority.map(|key| key.node_id()));
+    Ok(Done { config: Config::parse(&[], &settings, &global.dir())?, global, descriptor, authority, founded, signed })
 }
 
 /// Where the configuration goes.
@@ -151,9 +158,16 @@ fn settings(args: &Args, others: &[String]) -> Result<Vec<String>, CliError> {
         args.onion.parse::<core::net::SocketAddr>().is_ok().then(|| args.onion.clone())
     });
     let deliver = args.deliver.clone().or_else(|| is_exit.then(|| "smtp:127.0.0.1:25".into()));
+    // Whoever founds a network signs its document.
+    let has_role = args.roles.iter().flat_map(|roles| roles.split(',')).any(|role| role.trim() == "authority");
+    let roles = match args.roles.as_deref().map(str::trim) {
+        Some(roles) if args.new_network && !has_role && !roles.is_empty() => Some(format!("{roles},authority")),
+        _ if args.new_network && !has_role => Some("authority".into()),
+        roles => roles.map(str::to_owned),
+    };
     let given = [
         ("node.name", Some(&args.name)),
-        ("node.roles", args.roles.as_ref()),
+        ("node.roles", roles.as_ref()),
         ("node.onion", Some(&args.onion)),
         ("node.listen", listen.as_ref()),
         ("node.contact", args.contact.as_ref()),
@@ -182,8 +196,13 @@ fn set_trust(settings: &mut Vec<String>, fingerprints: &[NodeId], threshold: Opt
 
 /// Refuses to go on if any file that would be made is there.
 fn nothing_is_there(global: &Global, config: &Config) -> Result<(), CliError> {
-    let files =
-        [global.config.clone(), config.node.key.clone(), authority_key(config), config.spool.document(), draft(config)];
+    let files = [
+        global.config.clone(),
+        config.node.key.clone(),
+        config.node.authority_key(),
+        config.spool.document(),
+        draft(config),
+    ];
     let there: Vec<_> = files.iter().filter(|path| path.symlink_metadata().is_ok()).collect();
     if there.is_empty() {
         return Ok(());
@@ -192,11 +211,6 @@ fn nothing_is_there(global: &Global, config: &Config) -> Result<(), CliError> {
     Err(CliError::new(ExitCode::Exists, "a node is set up here already, and init never overwrites")
         .found(found.join("\n"))
         .try_("choose another --dir, or move those files away: a lost key can't be made again"))
-}
-
-/// Where the key lies that signs the document.
-pub(super) fn authority_key(config: &Config) -> PathBuf {
-    config.node.key.with_file_name("authority.key")
 }
 
 fn make_files(config: &Config, global: &Global, own_dir: bool) -> Result<NodeKey, CliError> {
@@ -210,10 +224,18 @@ fn make_files(config: &Config, global: &Global, own_dir: bool) -> Result<NodeKey
     NodeKey::create(&config.node.key, &mut clock::rng()).map_err(|error| io_trouble(&config.node.key, &error))
 }
 
-/// Makes the authority and the first draft of its document.
-fn found(config: &Config, params: &Params, node: &Signed, now: Time) -> Result<NodeId, CliError> {
-    let path = authority_key(config);
+/// Draws the key of the authority, if there is to be one at this node.
+fn make_authority(config: &Config) -> Result<Option<IdentityKey>, CliError> {
+    if !config.node.roles.authority {
+        return Ok(None);
+    }
+    let path = config.node.authority_key();
     let key = key_file::create_authority(&path, &mut clock::rng()).map_err(|error| io_trouble(&path, &error))?;
+    Ok(Some(key))
+}
+
+/// Makes the first draft of the network's document.
+fn found(config: &Config, params: &Params, node: &Signed, key: &IdentityKey, now: Time) -> Result<(), CliError> {
     let authority = Authority { name: config.node.name.clone(), identity: key.public() };
     let contents = Contents {
         epoch: now.epoch(params.epoch),
@@ -226,8 +248,7 @@ fn found(config: &Config, params: &Params, node: &Signed, now: Time) -> Result<N
     let candidate = Candidate::new(&contents)
         .map_err(|bad| CliError::new(ExitCode::Bug, "the draft breaks its own grammar").found(bad.to_string()))?;
     let path = draft(config);
-    file::create(&path, candidate.to_text().as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&path, &error))?;
-    Ok(key.node_id())
+    file::create(&path, candidate.to_text().as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&path, &error))
 }
 
 /// Checks the document of the network to join. A network's first draft may be unsigned: it is kept as a draft, for its
@@ -289,7 +310,9 @@ fn config_text(settings: &[String]) -> String {
 
 fn comment(setting: &str) -> Option<&'static str> {
     match setting {
-        "node.roles=" => Some("mix: packets of others pass through; exit: mail leaves the network here."),
+        "node.roles=" => Some(
+            "mix: packets of others pass through; exit: mail leaves the network here; authority: signs the directory.",
+        ),
         "node.listen=" => Some("Where links come in: what the onion points to."),
         "exit.deliver=" => Some("Who gets the mail that leaves the network here."),
         "directory.trust=" => Some("The authorities whose signatures under the directory document count."),
@@ -321,7 +344,7 @@ impl Done {
         line(&self.global.config, "what this node is; edit it as you like");
         line(&self.config.node.key, "secret: whoever has it is this node; keep a copy elsewhere");
         if self.authority.is_some() {
-            line(&authority_key(&self.config), "secret: signs the document of your network; keep a copy elsewhere");
+            line(&self.config.node.authority_key(), "secret: signs the network's document; keep a copy elsewhere");
         }
         line(&self.config.spool.path, "keys that change, and packets under way; no backups of this");
         text.push('\n');
@@ -332,7 +355,11 @@ impl Done {
     fn next(&self) -> String {
         let command = |verb: &str| format!("  ->  {}\n", command(&self.global, verb));
         let document = self.config.spool.document();
-        match (self.authority, self.signed) {
+        let own = self
+            .authority
+            .map(|id| format!("The fingerprint of its authority, for those who are to trust it:\n  {id}\n"));
+        let own = own.unwrap_or_default();
+        match (self.authority.filter(|_| self.founded), self.signed) {
             (Some(fingerprint), _) => format!(
                 "Give others this file and this line, to join with:\n  {}\n  \
                  ->  fog init --join FILE --trust {fingerprint} --name NAME --onion ADDRESS:PORT --roles mix\n\
@@ -342,13 +369,13 @@ impl Done {
                 command("directory sign")
             ),
             (None, true) => format!(
-                "Give this node's descriptor to an authority; once it is in the document, start the node:\n{}{}{}",
-                command("node-info"),
+                "{own}Hand this node's descriptor in; once it is in the document, start the node:\n{}{}{}",
+                command("directory offer"),
                 command("directory fetch"),
                 command("node")
             ),
             (None, false) => format!(
-                "The document isn't signed yet. Give this node's descriptor to an authority; once it is signed, get it as\n\
+                "{own}The document isn't signed yet. Give this node's descriptor to an authority; once it is signed, get it as\n\
                  {}:\n{}{}{}",
                 document.display(),
                 command("node-info"),
@@ -370,16 +397,6 @@ impl Done {
             "draft": draft(&self.config).exists().then(|| draft(&self.config)),
             "document": self.signed.then(|| self.config.spool.document()),
         })
-    }
-}
-
-/// `mix + exit`, or `entry only`.
-pub(super) fn role_words(roles: crate::directory::Roles) -> &'static str {
-    match (roles.mix, roles.exit) {
-        (true, true) => "mix + exit",
-        (true, false) => "mix",
-        (false, true) => "exit",
-        (false, false) => "entry only",
     }
 }
 
@@ -538,7 +555,7 @@ pub(super) mod tests {
 
 [node]
 name = \"kvara\"
-# mix: packets of others pass through; exit: mail leaves the network here.
+# mix: packets of others pass through; exit: mail leaves the network here; authority: signs the directory.
 roles = [\"mix\", \"exit\"]
 
 [exit]

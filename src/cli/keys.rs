@@ -3,13 +3,13 @@
 use super::control::{ask, member};
 use super::error::CliError;
 use super::global::Global;
-use super::node_info;
 use super::words::{MAX_DOCUMENT, command, io_trouble, key_trouble, span_words, store_trouble};
 use crate::config::Config;
 use crate::directory::{Document, Params};
 use crate::engine::rotate_mix_keys;
 use crate::id::Epoch;
 use crate::mix::epoch::accepted;
+use crate::node::descriptor;
 use crate::sphinx::xwing::{MixKey, PublicKey};
 use crate::store::{self, Store};
 use crate::sys::exit_code::ExitCode;
@@ -152,7 +152,7 @@ fn rotate(config: &Config, key: &NodeKey, global: &Global) -> Result<(), CliErro
 
 /// The descriptor given out last names keys that are gone.
 pub(super) fn forget_descriptor(config: &Config) -> Result<(), CliError> {
-    let path = node_info::kept(config);
+    let path = descriptor::path(config);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_trouble(&path, &error)),
         _ => Ok(()),

@@ -4,15 +4,17 @@ use super::error::CliError;
 use super::global::Global;
 use super::words::{candidate, command, io_trouble, key_trouble, store_trouble};
 use crate::config::Config;
-use crate::directory::{Descriptor, ExitPolicy, MIX_KEYS, Params, Signed};
+use crate::directory::{Identity, MIX_KEYS, Params, Signed};
 use crate::id::Epoch;
-use crate::sphinx::xwing::MixKey;
+use crate::node::descriptor::{self, NoDescriptor};
+use crate::sphinx::xwing::{MixKey, PublicKey};
 use crate::store::{Store, StoreError};
+use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
-use crate::sys::key_file::NodeKey;
-use crate::sys::{clock, file};
+use crate::sys::key_file::{self, NodeKey};
 use crate::time::Time;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Longest descriptor that is read from a file.
@@ -52,11 +54,6 @@ pub(super) fn draft(config: &Config) -> PathBuf {
     config.spool.path.join("directory.draft")
 }
 
-/// The descriptor this node has given out last.
-pub(super) fn kept(config: &Config) -> PathBuf {
-    config.spool.path.join("descriptor")
-}
-
 /// The descriptor as it should be now. The one given out last is given out again as long as it says the same, so that
 /// its number goes up only with a change.
 pub(super) fn current(
@@ -67,31 +64,33 @@ pub(super) fn current(
     global: &Global,
 ) -> Result<Signed, CliError> {
     let running = now.epoch(params.epoch);
-    let last = read_kept(config);
     let mut store = match Store::open(&config.spool.path) {
         Ok(store) => store,
-        Err(StoreError::Locked(_)) => return of_running_node(last, running, global),
+        Err(StoreError::Locked(_)) => return of_running_node(descriptor::last(config), running, global),
         Err(error) => return Err(store_trouble(&config.spool.path, &error)),
     };
-    let mut descriptor = describe(config, params, key, &mut store, running)?;
-    let last_sequence = last.as_ref().map_or(0, |last| last.descriptor().sequence);
-    descriptor.sequence = last_sequence;
-    if let Some(last) = last.filter(|last| last.descriptor() == &descriptor) {
-        return Ok(last);
-    }
-    // The clock makes it higher than that of a descriptor whose file was lost.
-    descriptor.sequence = last_sequence.saturating_add(1).max(now.as_secs());
-    let signed = descriptor
-        .sign(&key.identity)
-        .map_err(|bad| CliError::new(ExitCode::Bug, "the descriptor breaks its own grammar").found(bad.to_string()))?;
-    let path = kept(config);
-    file::replace(&path, signed.to_text().as_bytes(), file::SECRET).map_err(|error| io_trouble(&path, &error))?;
-    Ok(signed)
+    let mix_keys = mix_keys(config, &mut store, running)?;
+    descriptor::current(config, params, key, authority(config)?, mix_keys, now).map_err(|none| match none {
+        NoDescriptor::Malformed(_) => CliError::new(ExitCode::Bug, none.to_string()),
+        NoDescriptor::Unwritable(error) => io_trouble(&descriptor::path(config), &error),
+    })
 }
 
-fn read_kept(config: &Config) -> Option<Signed> {
-    // One that is gone or damaged is made anew.
-    file::read_text(&kept(config), MAX_DESCRIPTOR).ok().and_then(|text| Signed::parse(&text).ok())
+/// The public key of the authority at this node, if its roles say that there is one.
+fn authority(config: &Config) -> Result<Option<Identity>, CliError> {
+    if !config.node.roles.authority {
+        return Ok(None);
+    }
+    let path = config.node.authority_key();
+    let key = key_file::read_authority(&path).map_err(|error| {
+        let error = key_trouble(&path, &error);
+        if error.exit == ExitCode::NoInput {
+            error.try_("take \"authority\" out of node.roles, or put the key back")
+        } else {
+            error
+        }
+    })?;
+    Ok(Some(key.public()))
 }
 
 /// While the node runs, only it may open its keys.
@@ -103,36 +102,11 @@ fn of_running_node(last: Option<Signed>, running: Epoch, global: &Global) -> Res
     })
 }
 
-fn describe(
-    config: &Config,
-    params: &Params,
-    key: &NodeKey,
-    store: &mut Store,
-    running: Epoch,
-) -> Result<Descriptor, CliError> {
+fn mix_keys(config: &Config, store: &mut Store, running: Epoch) -> Result<BTreeMap<Epoch, PublicKey>, CliError> {
     let trouble = |error: &StoreError| store_trouble(&config.spool.path, error);
     let last = running.plus(MIX_KEYS - 1);
     store.ensure_keys(running, last, &mut clock::rng()).map_err(|error| trouble(&error))?;
     let seed = |epoch| store.mix_seed(epoch).ok_or(StoreError::NoKey(epoch));
     let mix_key = |epoch| seed(epoch).map(|seed| (epoch, MixKey::from_seed(seed).public().clone()));
-    let mix_keys = (running.0..=last.0).map(Epoch).map(mix_key).collect::<Result<_, _>>();
-    let exit = config.exit.as_ref().map(|exit| ExitPolicy {
-        domains: exit.domains.clone(),
-        max_size: exit.max_size.unwrap_or(params.max_size).min(params.max_size),
-        news: !exit.news.is_empty(),
-    });
-    Ok(Descriptor {
-        name: config.node.name.clone(),
-        sequence: 0,
-        identity: key.identity.public(),
-        link_key: key.link_public(),
-        address: config.node.onion.clone(),
-        family: config.node.family.clone(),
-        contact: config.node.contact.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        mix: config.node.roles.mix,
-        exit,
-        measured: None,
-        mix_keys: mix_keys.map_err(|error| trouble(&error))?,
-    })
+    (running.0..=last.0).map(Epoch).map(mix_key).collect::<Result<_, _>>().map_err(|error| trouble(&error))
 }

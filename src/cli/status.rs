@@ -3,7 +3,8 @@
 use super::control::{ask, member};
 use super::error::CliError;
 use super::global::Global;
-use super::words::span_words;
+use super::words::{role_words, span_words};
+use crate::directory::Roles;
 use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
 use crate::time::Time;
@@ -70,7 +71,7 @@ pub fn nagios(global: &Global) -> (String, ExitCode) {
 
 /// What hinders mail is critical; what may come right by itself is a warning.
 fn verdict(status: &Value) -> (&'static str, ExitCode) {
-    let critical = ["clock-off", "clock-set-back", "directory-stale", "not-enough-nodes", "spool-full"];
+    let critical = ["fork", "clock-off", "clock-set-back", "directory-stale", "not-enough-nodes", "spool-full"];
     let warnings = words(status);
     let no_links = member(status, &["links", "up"]) == 0 && member(status, &["tor"]) == "down";
     if no_links || warnings.iter().any(|warning| critical.contains(warning)) {
@@ -115,6 +116,7 @@ fn text(status: &Value, now: Time) -> String {
         },
     );
     line("directory", &directory(status, now));
+    authority(status, now).into_iter().for_each(|told| line("authority", &told));
     let period = member(status, &["period"]);
     if period.is_null() {
         line("traffic", "told when the first period is over");
@@ -132,14 +134,9 @@ fn text(status: &Value, now: Time) -> String {
     out
 }
 
-fn roles(status: &Value) -> &'static str {
+fn roles(status: &Value) -> String {
     let has = |role| member(status, &["roles", role]) == true;
-    match (has("mix"), has("exit")) {
-        (true, true) => "mix + exit",
-        (true, false) => "mix",
-        (false, true) => "exit",
-        (false, false) => "entry only",
-    }
+    role_words(Roles { mix: has("mix"), exit: has("exit"), authority: has("authority") })
 }
 
 fn can_send(status: &Value) -> String {
@@ -160,6 +157,31 @@ fn directory(status: &Value, now: Time) -> String {
         Some(until) if until > now => format!("epoch {epoch}, valid for {} more", span_words(until.since(now))),
         _ => format!("epoch {epoch}, expired"),
     }
+}
+
+/// How the next document stands, on the node of an authority.
+fn authority(status: &Value, now: Time) -> Option<String> {
+    let of = |key: &str| member(status, &["authority", key]);
+    let epoch = of("next_epoch").as_u64()?;
+    let names = |key: &str| {
+        let names: Vec<_> = of(key).as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if names.is_empty() { "nobody".into() } else { names.join(", ") }
+    };
+    let left = |key: &str| time(of(key)).map(|at| at.since(now)).unwrap_or_default();
+    if let Some(trouble) = of("trouble").as_str() {
+        return Some(format!("has not signed epoch {epoch}: {trouble}"));
+    }
+    let due = span_words(left("due"));
+    if of("agreed") == true {
+        let (threshold, all) = (of("threshold"), of("authorities"));
+        return Some(format!("epoch {epoch} in {due}, signed by {} ({threshold} of {all} needed)", names("signed_by")));
+    }
+    let begins = left("begins");
+    Some(if begins.is_zero() {
+        format!("epoch {epoch} in {due}: votes of {}, signed by {}", names("votes"), names("signed_by"))
+    } else {
+        format!("epoch {epoch} in {due}, to be agreed on from in {} on", span_words(begins))
+    })
 }
 
 fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
@@ -192,10 +214,12 @@ fn exit(period: &Value) -> String {
 
 fn sentence(warning: &str) -> &str {
     match warning {
+        "fork" => "there are two signed documents of this epoch: ask the authorities",
         "clock-off" => "this node's clock is wrong, others say: timedatectl",
         "clock-set-back" => "this node's clock was set back: is it right? timedatectl",
         "directory-stale" => "expired directory: get a new one, then systemctl reload fog-node",
         "not-enough-nodes" => "the directory document has too few nodes for a path",
+        "directory-unsigned" => "this authority could not sign the next directory document",
         "spool-full" => "the spool is full: mail waits in the MTA (spool.max)",
         "spool-low" => "the spool is nearly full (spool.max)",
         "tor-down" => "Tor takes no requests: systemctl status tor",

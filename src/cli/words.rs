@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::global::Global;
 use crate::config::Config;
-use crate::directory::{Candidate, Document, Params};
+use crate::directory::{Candidate, Document, Params, Roles};
 use crate::store::StoreError;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::file::{self, SecretError};
@@ -143,6 +143,12 @@ pub(super) fn params_words(params: &Params) -> String {
         span(params.epoch),
         size(params.max_size)
     )
+}
+
+/// `mix + exit`, or `entry only`.
+pub(super) fn role_words(roles: Roles) -> String {
+    let words: Vec<_> = roles.words().collect();
+    if words.is_empty() { "entry only".into() } else { words.join(" + ") }
 }
 
 /// A mode as `ls -l` shows it.

@@ -20,7 +20,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("tor", &["socks"]),
-    ("directory", &["trust", "threshold", "sources"]),
+    ("directory", &["trust", "threshold", "sources", "admit"]),
     ("milter", &["listen", "on-full-divert", "mixed", "networks"]),
     ("spool", &["path", "max"]),
     ("log", &["level", "target", "every", "round"]),

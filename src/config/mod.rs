@@ -18,7 +18,8 @@ pub use rules::{Facts, Rule, Rules, Subnet, Verdict};
 
 use crate::directory::units::{parse_number, parse_rate, parse_size};
 use crate::directory::{
-    Domains, MAX_DOMAINS, NodeAddress, Roles, Source, Trust, is_contact, is_host_name, is_name, least_threshold,
+    Admission, Domains, MAX_DOMAINS, NodeAddress, Roles, Source, Trust, is_contact, is_host_name, is_name,
+    least_threshold,
 };
 use crate::id::NodeId;
 use crate::mail::address::Address;
@@ -46,6 +47,8 @@ pub struct Config {
     pub trust: Trust,
     /// `[directory]`: whom to ask for a document, if not the nodes of the last one.
     pub sources: Vec<Source>,
+    /// `[directory]`: whom an authority lets into the next document without its operator.
+    pub admission: Admission,
     /// `[milter]`
     pub milter: Milter,
     /// `[spool]`
@@ -83,6 +86,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// The file with the key of the authority, if this is an authority's node.
+    #[must_use]
+    pub fn authority_key(&self) -> PathBuf {
+        self.key.with_file_name("authority.key")
+    }
+
     /// Where mail is handed in.
     #[must_use]
     pub fn submit_socket(&self) -> PathBuf {
@@ -192,6 +201,12 @@ impl Spool {
         self.path.join("directory")
     }
 
+    /// Another one of the same epoch, if somebody was shown one.
+    #[must_use]
+    pub fn other_document(&self) -> PathBuf {
+        self.path.join("directory.other")
+    }
+
     /// The one it went by before: who was let in by it still is.
     #[must_use]
     pub fn previous_document(&self) -> PathBuf {
@@ -229,9 +244,24 @@ impl Config {
         let usual = base.join("block");
         let block = settings.or("exit.block", usual.clone(), PATH, path_under(base))?;
         let block_is_named = block != usual;
+        let admission = settings.or("directory.admit", Admission::default(), ADMIT, Admission::parse)?;
         let (sources, log) = (sources(&settings)?, logging::log(&settings, base)?);
         let publish = settings.optional("stats.publish", PATH, path_under(base))?;
-        Ok(Self { node, entry, exit, socks, trust, sources, milter, spool, block, block_is_named, log, publish })
+        Ok(Self {
+            node,
+            entry,
+            exit,
+            socks,
+            trust,
+            sources,
+            admission,
+            milter,
+            spool,
+            block,
+            block_is_named,
+            log,
+            publish,
+        })
     }
 }
 
@@ -248,6 +278,7 @@ pub const USUAL_LISTEN: Listen = Listen::Inet(SocketAddr::V4(SocketAddrV4::new(I
 /// What [`parse_listen`] takes.
 pub const LISTEN: &str = "an IP address and a port, or unix:PATH";
 const NAME: &str = "1 to 32 of a-z, 0-9 and -";
+const ADMIT: &str = "nobody or entries";
 const PATH: &str = "a path";
 const DELIVER: &str = "smtp:HOST:PORT, smtp:unix:PATH, lmtp:..., sendmail:PATH or maildir:PATH";
 
@@ -347,14 +378,11 @@ fn sources(settings: &Settings) -> Result<Vec<Source>, ConfigError> {
 }
 
 fn roles(settings: &Settings) -> Result<Roles, ConfigError> {
-    let wanted = "a list of \"mix\" and \"exit\"; an empty one makes an entry only";
-    let role = |text: &str| match text {
-        "mix" => Some(Roles { mix: true, exit: false }),
-        "exit" => Some(Roles { mix: false, exit: true }),
-        _ => None,
-    };
+    let wanted = "a list of \"mix\", \"exit\" and \"authority\"; an empty one makes an entry only";
+    let role = |text: &str| ["mix", "exit", "authority"].into_iter().find(|role| *role == text);
     let roles = settings.items("node.roles", wanted, role)?.unwrap_or_default();
-    Ok(Roles { mix: roles.iter().any(|role| role.mix), exit: roles.iter().any(|role| role.exit) })
+    let has = |role| roles.contains(&role);
+    Ok(Roles { mix: has("mix"), exit: has("exit"), authority: has("authority") })
 }
 
 fn domains(settings: &Settings) -> Result<Domains, ConfigError> {

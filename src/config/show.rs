@@ -35,10 +35,7 @@ impl Config {
         let sized = |bytes: u64| text(&size(bytes));
         match key {
             "node.name" => Some(text(&self.node.name)),
-            "node.roles" => {
-                let roles = [("mix", self.node.roles.mix), ("exit", self.node.roles.exit)];
-                Some(list(roles.into_iter().filter(|(_, is)| *is).map(|(role, _)| role)))
-            }
+            "node.roles" => Some(list(self.node.roles.words())),
             "node.onion" => Some(text(&self.node.onion.to_string())),
             "node.listen" => Some(text(&self.node.listen.to_string())),
             "node.key" => path(&self.node.key),
@@ -73,6 +70,7 @@ impl Config {
             }
             "directory.threshold" => Some(self.trust.threshold().to_string()),
             "directory.sources" => shown_list(&self.sources),
+            "directory.admit" => Some(text(self.admission.word())),
             "milter.listen" => Some(text(&match &self.milter.listen {
                 unix @ Listen::Unix(_) => unix.to_string(),
                 Listen::Inet(address) => format!("inet:{address}"),

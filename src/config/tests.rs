@@ -61,7 +61,7 @@ fn every_key_can_be_set() {
          [log]\nlevel = \"info\"\ntarget = \"syslog:l\"\nevery = \"1d\"\nround = 16\n"
     );
     let config = parse(&text, &[]).unwrap();
-    assert_eq!(config.node.roles, Roles { mix: true, exit: true });
+    assert_eq!(config.node.roles, Roles { mix: true, exit: true, authority: false });
     assert_eq!(config.node.listen.to_string(), "[::1]:2");
     assert_eq!(config.node.key, Path::new("/etc/fog/k"));
     assert_eq!(config.node.exit_socket(), Path::new("/etc/fog/s/exit.sock"));
@@ -206,7 +206,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         (
             "[node]\nroles = [\"mix\",\n  \"exti\"]",
             "fog.toml:3:3: node.roles can't be \"exti\"\n      \"exti\"]\n    \
-             wanted: a list of \"mix\" and \"exit\"; an empty one makes an entry only",
+             wanted: a list of \"mix\", \"exit\" and \"authority\"; an empty one makes an entry only",
         ),
     ] {
         let trust = format!("directory.trust={FINGERPRINT}");
@@ -275,9 +275,9 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 36] = [
+const ROWS: [Row; 37] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
-    row("node.roles", "[\"mix\", \"exit\"]", &["\"authority\"", "\"mix exit\""]),
+    row("node.roles", "[\"mix\", \"exit\", \"authority\"]", &["\"guard\"", "\"mix exit\""]),
     row(
         "node.onion",
         "\"mix.example.org:1\"",
@@ -325,6 +325,7 @@ const ROWS: [Row; 36] = [
     row("directory.trust", FINGERPRINTS, &["[]", "\"0a\"", "\"kvara\""]),
     row("directory.threshold", "2", &["\"two\"", "0", "1", "3", "-1"]),
     row("directory.sources", SOURCES, &["\"kvara\"", "\"mix.example.org:1\"", "\"AQE=@mix.example.org:1\""]),
+    row("directory.admit", "\"entries\"", &["\"\"", "\"all\"", "true"]),
     row(
         "milter.listen",
         "\"inet:127.0.0.1:8899\"",

@@ -165,12 +165,15 @@ impl Agreement {
         self.votes.insert(me, vec![Witnessed::new(Vote::of(me, &contents), key)]);
     }
 
-    /// What we show to others.
+    /// What the authority with the id `me` shows to others. Of descriptors those that its own vote names and the document
+    /// in use lacks: what is to be in the next one is in the vote of one who is honest, and liars can't make us carry theirs.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub fn to_text(&self, me: &NodeId) -> String {
         let mut text = format!("{FORMAT}\n");
         self.votes.values().flatten().for_each(|vote| vote.write(&mut text));
-        for descriptor in self.wanted().filter_map(|hash| self.descriptors.get(hash)) {
+        let in_use: BTreeSet<_> = self.current.nodes.values().map(hash).collect();
+        let new = self.named_by(me).filter(|hash| !in_use.contains(*hash));
+        for descriptor in new.filter_map(|hash| self.descriptors.get(hash)) {
             text.push('\n');
             text.push_str(&descriptor.to_text());
         }
@@ -190,7 +193,7 @@ impl Agreement {
         if let Phase::Round(round) = phase {
             shown.votes.into_iter().for_each(|vote| self.take_vote(vote, round, key));
         }
-        let wanted: BTreeSet<_> = self.wanted().copied().collect();
+        let wanted = self.wanted(&key.node_id());
         for descriptor in shown.descriptors.into_iter().filter(|node| wanted.contains(&hash(node))) {
             self.keep(descriptor);
         }
@@ -223,10 +226,44 @@ impl Agreement {
         self.descriptors.insert(hash(&descriptor), descriptor);
     }
 
-    /// The hashes of all descriptors that the votes name.
-    fn wanted(&self) -> impl Iterator<Item = &[u8; 32]> {
-        let named: BTreeSet<_> = self.votes.values().flatten().flat_map(|vote| vote.vote.nodes.values()).collect();
-        named.into_iter()
+    /// The hashes of the descriptors that the votes of this authority name.
+    fn named_by(&self, authority: &NodeId) -> impl Iterator<Item = &[u8; 32]> {
+        self.votes.get(authority).into_iter().flatten().flat_map(|vote| vote.vote.nodes.values())
+    }
+
+    /// The hashes of the descriptors to be kept: our own, and those that more votes name than there can be liars. Those of
+    /// liars alone would fill the memory.
+    fn wanted(&self, me: &NodeId) -> BTreeSet<[u8; 32]> {
+        let mut counts: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+        for of_one in self.votes.keys() {
+            let named: BTreeSet<_> = self.named_by(of_one).copied().collect();
+            named.into_iter().for_each(|hash| *counts.entry(hash).or_default() += 1);
+        }
+        let liars = liars(self.current.authorities.len());
+        let enough = counts.into_iter().filter(|(_, count)| *count > liars).map(|(hash, _)| hash);
+        enough.chain(self.named_by(me).copied()).collect()
+    }
+
+    /// Whether this authority has said what it would have.
+    #[must_use]
+    pub fn has_voted(&self, authority: &NodeId) -> bool {
+        self.votes.contains_key(authority)
+    }
+
+    /// The authorities that have a vote: one, and not two.
+    pub fn voters(&self) -> impl Iterator<Item = NodeId> {
+        self.votes.iter().filter(|(_, votes)| only(votes).is_some()).map(|(id, _)| *id)
+    }
+
+    /// Those who have signed what we have signed, and we ourselves; nobody before that.
+    pub fn signers(&self) -> impl Iterator<Item = NodeId> {
+        self.document.iter().flat_map(Candidate::signers)
+    }
+
+    /// The epoch that the document is for.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// The document that comes from the votes, unsigned. To be asked for when the rounds are over.

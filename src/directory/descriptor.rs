@@ -25,13 +25,35 @@ const MAX_NAME: usize = 32;
 const MAX_CONTACT: usize = 128;
 const MAX_VERSION: usize = 32;
 
-/// What a node does for others; neither: it is an entry only.
+/// What a node does for others; none of it: it is an entry only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Roles {
     /// It may stand anywhere on a path.
     pub mix: bool,
     /// It may stand at the end of a mail's path, and hands mail to an MTA.
     pub exit: bool,
+    /// It has the key of an authority, and agrees with the others on the directory document.
+    pub authority: bool,
+}
+
+impl Roles {
+    /// Whether it does nothing for others: no path crosses it, and nobody's keys come from it.
+    #[must_use]
+    pub const fn is_entry_only(self) -> bool {
+        !self.mix && !self.exit && !self.authority
+    }
+
+    /// Whether it does everything that one with these `other` roles does.
+    #[must_use]
+    pub const fn cover(self, other: Self) -> bool {
+        (self.mix || !other.mix) && (self.exit || !other.exit) && (self.authority || !other.authority)
+    }
+
+    /// The roles, in the order in which they are written everywhere.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = [(self.mix, "mix"), (self.exit, "exit"), (self.authority, "authority")];
+        words.into_iter().filter_map(|(has, word)| has.then_some(word))
+    }
 }
 
 /// The domains an exit writes to.
@@ -90,6 +112,8 @@ pub struct Descriptor {
     pub mix: bool,
     /// What mail it takes, if it is an exit.
     pub exit: Option<ExitPolicy>,
+    /// The authority whose key it has, if it is one's node: others find that authority there.
+    pub authority: Option<Identity>,
     /// Which nodes it has found wanting with its loops; none until it has sent enough of them.
     pub measured: Option<Measured>,
     /// Its mix key of each epoch: an unbroken run of 1 to 16 of them.
@@ -106,7 +130,7 @@ impl Descriptor {
     /// What the node does for others.
     #[must_use]
     pub const fn roles(&self) -> Roles {
-        Roles { mix: self.mix, exit: self.exit.is_some() }
+        Roles { mix: self.mix, exit: self.exit.is_some(), authority: self.authority.is_some() }
     }
 
     /// Signs the statement; `identity` becomes that of `key`.
@@ -140,6 +164,7 @@ impl Descriptor {
                 line("exit.news", "true");
             }
         }
+        self.authority.iter().for_each(|identity| line("authority", &quoted(&base64(identity.as_bytes()))));
         self.measured.iter().for_each(|measured| line("measured", &measured_text(measured)));
         for (epoch, key) in &self.mix_keys {
             line(&format!("mix-keys.{epoch}"), &quoted(&base64(key.as_bytes())));
@@ -162,6 +187,8 @@ impl Descriptor {
             lines.string("version", |text| (1..=MAX_VERSION).contains(&text.len()).then(|| text.to_owned()))?;
         let roles = lines.value("roles", parse_roles)?;
         let exit = if roles.exit { Some(read_exit(lines)?) } else { None };
+        let of_authority = |text| Identity::parse(&parse_base64(text)?);
+        let authority = if roles.authority { Some(lines.string("authority", of_authority)?) } else { None };
         let measured = lines.optional("measured", parse_measured)?;
         let mix_keys = read_mix_keys(lines)?;
         let mix = roles.mix;
@@ -176,6 +203,7 @@ impl Descriptor {
             version,
             mix,
             exit,
+            authority,
             measured,
             mix_keys,
         })
@@ -244,13 +272,14 @@ fn with_signature(mut text: String, signature: &Signature) -> String {
 }
 
 fn roles_text(roles: Roles) -> String {
-    let words = [(roles.mix, "mix"), (roles.exit, "exit")];
-    quote_list(words.into_iter().filter_map(|(has, word)| has.then_some(word)))
+    quote_list(roles.words())
 }
 
 fn parse_roles(value: &str) -> Option<Roles> {
-    let all = [(false, false), (true, false), (false, true), (true, true)].map(|(mix, exit)| Roles { mix, exit });
-    all.into_iter().find(|roles| roles_text(*roles) == value)
+    let words = unquote_list(value)?;
+    let has = |word| words.contains(&word);
+    let roles = Roles { mix: has("mix"), exit: has("exit"), authority: has("authority") };
+    Some(roles).filter(|roles| roles_text(*roles) == value)
 }
 
 fn domains_text(domains: &Domains) -> String {

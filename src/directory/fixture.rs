@@ -33,6 +33,7 @@ pub(crate) fn descriptor(n: u8) -> Descriptor {
         version: "0.1.0".into(),
         mix: true,
         exit: Some(ExitPolicy { domains: Domains::All, max_size: 2 << 20, news: false }),
+        authority: None,
         measured: None,
         mix_keys: [(EPOCH, MIX_KEY.clone())].into(),
     }

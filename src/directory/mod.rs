@@ -1,6 +1,7 @@
 //! Who is in the network: signed descriptors, and the one signed document of them (docs/spec-directory.md).
 
 mod address;
+mod admission;
 mod agreement;
 mod descriptor;
 mod document;
@@ -15,6 +16,7 @@ mod uptime;
 mod vote;
 
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
+pub use admission::{Admission, Refused, Register, Standing};
 pub use agreement::{Agreement, MAX_AGREEMENT, NoDocument, Phase, Schedule};
 pub use descriptor::{
     Descriptor, Domains, ExitPolicy, MAX_DOMAINS, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name,

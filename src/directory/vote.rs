@@ -12,6 +12,10 @@ use std::fmt::Write as _;
 /// these can be shown as one under another.
 pub(super) const HEADER: &str = "[[vote]]";
 
+/// Longest text of a vote: about 3,000 nodes. Two of each of the most authorities there can be still leave room for
+/// descriptors in what one shows: else a liar's could keep what is honest from being read.
+const MAX_VOTE: usize = 448 << 10;
+
 /// What one authority would have the document of an epoch say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Vote {
@@ -41,6 +45,7 @@ impl Vote {
     }
 
     fn read(lines: &mut Lines<'_>) -> Result<Self, Malformed> {
+        let start = lines.offset();
         lines.literal(HEADER)?;
         let authority = NodeId(lines.string("authority", parse_hex)?);
         let frame = Contents::read_frame(lines)?;
@@ -49,6 +54,9 @@ impl Vote {
             let (id, hash) = parse_node(line).ok_or(lines.wrong(Wrong::Value("node")))?;
             if nodes.last_key_value().is_some_and(|(last, _)| *last >= id) {
                 return Err(lines.wrong(Wrong::Order));
+            }
+            if lines.offset() - start > MAX_VOTE {
+                return Err(lines.wrong(Wrong::TooLong));
             }
             nodes.insert(id, hash);
         }

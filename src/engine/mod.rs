@@ -147,6 +147,9 @@ pub enum Input {
         /// The time.
         said: Time,
     },
+    /// There is another document of the epoch of the one in force, as good as this: nothing is sent before there is one of
+    /// a later epoch.
+    Fork,
     /// The operator has changed what can be changed of a running node.
     Settings(Settings),
     /// The operator wants something of the mails that wait. Answered by `Output::Queue`.
@@ -320,6 +323,8 @@ pub struct Engine {
     document: Option<Box<Document>>,
     /// Who was in the document before: by that one it lets us in still, and what waits for it can go.
     before: BTreeSet<NodeId>,
+    /// The epoch of which there are two documents, if there is one.
+    forked: Option<Epoch>,
     counts: Counts,
     relay: Relay,
     entry: Entry,
@@ -338,6 +343,7 @@ struct Batch<'a, 's, R> {
     setup: &'a Setup,
     document: Option<&'a Document>,
     before: &'a BTreeSet<NodeId>,
+    forked: Option<Epoch>,
     counts: &'a mut Counts,
     book: &'a mut Book,
     quota: &'a mut Quota,
@@ -356,14 +362,16 @@ struct Batch<'a, 's, R> {
 }
 
 impl<'a, R> Batch<'a, '_, R> {
-    /// The document to send by; none if there is none that is good still, or none can tell by our clock.
-    fn sends_by(&self) -> Option<&'a Document> {
-        self.document.filter(|document| !self.clock_is_wrong && self.now < document.valid_until())
-    }
-
     /// Whether there can ever be a link to `node`: by the document, or by the one before, by which nodes let in still.
     fn is_known(&self, node: &NodeId) -> bool {
         self.before.contains(node) || self.document.is_some_and(|document| document.node(node).is_some())
+    }
+
+    /// The document by which this node may send; none if it has expired, if the clock is wrong, or if it is one of two of its
+    /// epoch: somebody was shown another network, and it may be us.
+    fn sends_by(&self) -> Option<&'a Document> {
+        let document = self.document.filter(|document| !self.clock_is_wrong && self.now < document.valid_until())?;
+        (self.forked < Some(document.epoch())).then_some(document)
     }
 
     /// The epoch that `at` falls in; where a clock that is behind says one whose keys are gone, the first that isn't.
@@ -432,6 +440,7 @@ impl Engine {
             setup,
             document,
             before: BTreeSet::new(),
+            forked: None,
             quota,
         })
     }
@@ -441,6 +450,12 @@ impl Engine {
     pub fn after(mut self, before: &Document) -> Self {
         self.bounds.add(before);
         Self { before: nodes_of(before), ..self }
+    }
+
+    /// This engine, where there are two documents of the epoch of the one it was opened with.
+    #[must_use]
+    pub fn forked(self) -> Self {
+        Self { forked: self.document.as_ref().map(|document| document.epoch()), ..self }
     }
 
     /// Applies `inputs` and everything that is due by `now`, in one transaction.
@@ -470,6 +485,7 @@ impl Engine {
             setup: &self.setup,
             document: self.document.as_deref(),
             before: &self.before,
+            forked: self.forked,
             counts: &mut self.counts,
             book: &mut self.book,
             quota: &mut self.quota,
@@ -644,6 +660,7 @@ impl Engine {
                     self.before = self.document.as_deref().map(nodes_of).unwrap_or_default();
                     self.document = Some(document);
                 }
+                Input::Fork => self.forked = self.document.as_ref().map(|document| document.epoch()),
                 Input::Settings(Settings { max_spool, exit, block }) => {
                     self.setup.max_spool = max_spool;
                     self.setup.block = block;
@@ -698,7 +715,7 @@ fn apply<R: CryptoRng>(
         Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
         Input::Queue { token, ask } => Engine::ask(batch, entry, exit, token, ask),
         // Taken before the batch began.
-        Input::Document(_) | Input::Settings(_) | Input::Uptime(_) | Input::Clock { .. } => Ok(()),
+        Input::Document(_) | Input::Fork | Input::Settings(_) | Input::Uptime(_) | Input::Clock { .. } => Ok(()),
     }
 }
 

@@ -1,13 +1,13 @@
-//! How the directory document goes over a link (docs/spec-message.md, "The directory document"): who opens a link says
-//! whether it brings packets or asks for the document, and is given it in pieces whose lengths are known before they
-//! come.
+//! How texts of the directory go over a link (docs/spec-message.md, "The directory document" and what comes after it): who
+//! opens a link says whether it brings packets, asks for the document or for what an authority shows, or hands in its
+//! descriptor. A text goes in pieces whose lengths are known before they come.
 
 use super::frame::{HELLO_LEN, HELLO_VERSION, Hello};
 use crate::wire::{Malformed, Reader, Writer};
 
-/// Longest document that goes over a link: the longest there is.
+/// Longest text that goes over a link: the longest document there is.
 pub const MAX_DOCUMENT: usize = 32 << 20;
-/// The plaintext of what comes before a document.
+/// The plaintext of what comes before a text.
 pub const HEAD_LEN: usize = 4 + 32;
 /// The plaintext of each piece but the last, which has what is left.
 pub const PIECE_LEN: usize = 32 << 10;
@@ -15,6 +15,8 @@ pub const PIECE_LEN: usize = 32 << 10;
 /// Where in a hello it says what the link is for; zero is for packets.
 const KIND_AT: usize = 2 + 8 + 32;
 const DOCUMENT: u8 = 0x01;
+const DESCRIPTOR: u8 = 0x02;
+const AGREEMENT: u8 = 0x03;
 
 /// What the opener says in the third handshake message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +26,10 @@ pub enum Opening {
     /// It asks for the directory document, and says nothing of itself: neither its clock, which could tell where it is,
     /// nor the document it has, which could tell who it is.
     Document,
+    /// It hands in a descriptor, which says enough of it.
+    Descriptor,
+    /// It asks an authority for what it shows to the others.
+    Agreement,
 }
 
 impl Opening {
@@ -32,24 +38,28 @@ impl Opening {
     pub fn encode(&self) -> [u8; HELLO_LEN] {
         match self {
             Self::Packets(hello) => hello.encode(),
-            Self::Document => ask(),
+            Self::Document => of_kind(DOCUMENT),
+            Self::Descriptor => of_kind(DESCRIPTOR),
+            Self::Agreement => of_kind(AGREEMENT),
         }
     }
 
     /// Reads its plaintext.
     ///
     /// # Errors
-    /// `Malformed` for what is neither a hello nor the one way to ask for the document.
+    /// `Malformed` for what is neither a hello nor the one way to say each of the others.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        if bytes == ask() { Ok(Self::Document) } else { Hello::decode(bytes).map(Self::Packets) }
+        let mut others = [Self::Document, Self::Descriptor, Self::Agreement].into_iter();
+        others.find(|other| bytes == other.encode()).map_or_else(|| Hello::decode(bytes).map(Self::Packets), Ok)
     }
 }
 
-fn ask() -> [u8; HELLO_LEN] {
+/// A hello that says nothing but what the link is for.
+fn of_kind(kind_of_link: u8) -> [u8; HELLO_LEN] {
     let mut bytes = [0; HELLO_LEN];
     let (version, rest) = bytes.split_at_mut(2);
     version.copy_from_slice(&HELLO_VERSION.to_be_bytes());
-    rest.iter_mut().skip(KIND_AT - 2).take(1).for_each(|kind| *kind = DOCUMENT);
+    rest.iter_mut().skip(KIND_AT - 2).take(1).for_each(|kind| *kind = kind_of_link);
     bytes
 }
 
@@ -162,7 +172,10 @@ mod tests {
     fn an_asker_says_nothing_of_itself_and_there_is_one_way_to_ask() {
         let said = [&[0, 1][..], &[0; 40], &[1], &[0; 21]].concat();
         assert_eq!(Opening::Document.encode()[..], said);
-        for opening in [Opening::Document, Opening::Packets(HELLO)] {
+        for (opening, kind) in [(Opening::Descriptor, 2), (Opening::Agreement, 3)] {
+            assert_eq!(opening.encode()[..], [&[0, 1][..], &[0; 40], &[kind], &[0; 21]].concat());
+        }
+        for opening in [Opening::Document, Opening::Descriptor, Opening::Agreement, Opening::Packets(HELLO)] {
             assert_eq!(Opening::decode(&opening.encode()), Ok(opening));
         }
         assert_eq!(Hello::decode(&said), Err(Malformed), "who answers a link asks for nothing");
@@ -170,7 +183,7 @@ mod tests {
             (1, 2, "another version"),
             (9, 1, "a clock"),
             (10, 1, "a document"),
-            (42, 2, "another kind"),
+            (42, 4, "another kind"),
             (43, 1, "a mark"),
             (63, 1, "a mark"),
         ] {

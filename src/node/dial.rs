@@ -186,7 +186,7 @@ async fn open(peer: &Peer, us: &Us, road: &Road, events: &mpsc::Sender<Event>) -
     let stream = road.connect(&peer.address, &peer.id).await?;
     let (link, hello) = session::initiate(stream, &us.link_secret, &peer.link_key, &us.hello()).await?;
     tell_clock(peer.id, &hello, events);
-    if us.agrees(&hello) { Ok(link) } else { Err(NoLink::Cut(Cut)) }
+    if us.agrees(peer, &hello) { Ok(link) } else { Err(NoLink::Cut(Cut)) }
 }
 
 /// One period in which packets go out: tells the driver of its begin and its end.
@@ -297,6 +297,9 @@ mod tests {
         Arc::new(Us {
             link_secret: Secret::filled(|bytes| bytes.fill(1)),
             document: [9; 32],
+            before: None,
+            doubts: mpsc::channel(1).0,
+            authorities: std::collections::BTreeSet::new(),
             served: Arc::new(Served::new(String::new(), [9; 32])),
             clock_tolerance: Duration::from_secs(3600),
             peers: peers.into_iter().collect(),

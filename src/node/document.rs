@@ -63,6 +63,17 @@ pub(super) fn note(config: &Config, document: &Document) {
     }
 }
 
+/// Keeps the other document of the epoch of the one in use. It proves itself, so that no restart makes it undone.
+pub(super) fn keep_fork(config: &Config, other: &Document) -> io::Result<()> {
+    file::replace(&config.spool.other_document(), other.to_text().as_bytes(), file::PUBLIC)
+}
+
+/// Whether another document of the epoch of `document` is kept, and was one to go by.
+pub(super) fn is_forked(config: &Config, document: &Document, now: Time) -> bool {
+    read_at(&config.spool.other_document(), config, now)
+        .is_ok_and(|other| other.epoch() == document.epoch() && other.hash() != document.hash())
+}
+
 fn read_at(path: &Path, config: &Config, now: Time) -> Result<Document, NotTaken> {
     let text = file::read_text(path, MAX_DOCUMENT as u64).map_err(NotTaken::Unreadable)?;
     Document::reopen(&text, &config.trust, now).map_err(NotTaken::Rejected)

@@ -11,6 +11,7 @@ use crate::id::{Epoch, NodeId};
 use crate::link::frame::Answer;
 use crate::mail::address::Address;
 use crate::sphinx::Packet;
+use crate::sphinx::xwing::PublicKey;
 use crate::store::StoreError;
 use crate::submit::{Reply, Request};
 use crate::sys::clock;
@@ -121,6 +122,13 @@ pub enum Event {
         /// Where the epochs go of which there are other keys now, once they are durable.
         reply: oneshot::Sender<Vec<Epoch>>,
     },
+    /// There are two documents of the epoch of the one in use.
+    Fork,
+    /// Somebody wants the public mix keys of this epoch and of those ahead.
+    PublicKeys {
+        /// Where they go.
+        reply: oneshot::Sender<BTreeMap<Epoch, PublicKey>>,
+    },
     /// Commit what is here, hand out the answers, and end.
     Stop,
 }
@@ -206,7 +214,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
         let longest_sleep = notify::watchdog().map_or(LONGEST_SLEEP, |every| LONGEST_SLEEP.min(every / 3));
         let mut going_on = true;
         while going_on {
-            let (mut inputs, more) = self.gather(&mut events, runtime, longest_sleep);
+            let (mut inputs, more) = self.gather(&mut events, runtime, longest_sleep)?;
             going_on = more;
             inputs.push(Input::Uptime(clock::uptime()));
             for output in self.engine.handle(inputs, clock::now(), &mut rng)? {
@@ -244,27 +252,27 @@ impl<C: FnMut(NodeId)> Driver<C> {
         events: &mut mpsc::Receiver<Event>,
         runtime: &Handle,
         longest_sleep: Duration,
-    ) -> (Vec<Input>, bool) {
+    ) -> Result<(Vec<Input>, bool), StoreError> {
         let wakeup = self.engine.next_wakeup().map_or(longest_sleep, |at| at.since(clock::now())).min(longest_sleep);
         let mut next = match runtime.block_on(async { timeout(wakeup, events.recv()).await }) {
             Ok(Some(first)) => Some(first),
-            Ok(None) => return (Vec::new(), false),
+            Ok(None) => return Ok((Vec::new(), false)),
             Err(_) => None,
         };
         let mut inputs = Vec::new();
         while let Some(event) = next {
-            match self.input(event) {
+            match self.input(event)? {
                 Some(input) => inputs.extend(input),
-                None => return (inputs, false),
+                None => return Ok((inputs, false)),
             }
             next = if inputs.len() < BATCH { events.try_recv().ok() } else { None };
         }
-        (inputs, true)
+        Ok((inputs, true))
     }
 
     /// The engine's form of an event that it has to know of, when it has been noted where the answers go; none for
     /// `Stop`.
-    fn input(&mut self, event: Event) -> Option<Option<Input>> {
+    fn input(&mut self, event: Event) -> Result<Option<Option<Input>>, StoreError> {
         let input = match event {
             Event::Submit { request, reply } => {
                 Input::Submit { token: self.await_answer(Waiting::Reply(reply)), request }
@@ -285,7 +293,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
             Event::Clock { peer, said } => Input::Clock { peer, said },
             Event::RotateKeys { reply } => {
                 self.rotations.push(reply);
-                return Some(None);
+                return Ok(Some(None));
             }
             Event::Acked { to, id } => Input::Acked { to, id },
             Event::ExitUp { mails } => {
@@ -303,7 +311,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 let keeps = self.engine.missing_key(&document, clock::now()).is_none();
                 // Whoever asked has gone: the node stops.
                 let _ = taken.send(keeps);
-                return Some(keeps.then_some(Input::Document(document)));
+                return Ok(Some(keeps.then_some(Input::Document(document))));
             }
             Event::Settings { settings, envelope_from, log } => {
                 self.watchers.figures.set_up(log);
@@ -314,9 +322,15 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 Input::Settings(settings)
             }
             Event::Queue { ask, reply } => Input::Queue { token: self.await_answer(Waiting::Queue(reply)), ask },
-            Event::Stop => return None,
+            Event::Fork => Input::Fork,
+            Event::PublicKeys { reply } => {
+                // As above.
+                let _ = reply.send(self.engine.public_keys(clock::now(), &mut clock::rng())?);
+                return Ok(Some(None));
+            }
+            Event::Stop => return Ok(None),
         };
-        Some(Some(input))
+        Ok(Some(Some(input)))
     }
 
     fn await_answer(&mut self, who: Waiting) -> Token {
@@ -490,7 +504,7 @@ pub(super) mod tests {
         let mut driver = driver();
         driver.hand_out(send(PEER));
         let (packets, mut sent) = mpsc::channel(2);
-        assert!(matches!(driver.input(Event::LinkUp { peer: PEER, packets }), Some(Some(Input::LinkUp(PEER)))));
+        assert!(matches!(driver.input(Event::LinkUp { peer: PEER, packets }), Ok(Some(Some(Input::LinkUp(PEER))))));
         assert_eq!(driver.watchers.links_up.load(Ordering::Relaxed), 1);
         driver.hand_out(send(PEER));
         driver.hand_out(send(NodeId([3; 32])));
@@ -501,7 +515,7 @@ pub(super) mod tests {
         }
         assert!(sent.try_recv().is_ok() && sent.try_recv().is_ok());
         assert_eq!(sent.try_recv().err(), Some(mpsc::error::TryRecvError::Disconnected));
-        assert!(matches!(driver.input(Event::LinkDown(PEER)), Some(Some(Input::LinkDown(PEER)))));
+        assert!(matches!(driver.input(Event::LinkDown(PEER)), Ok(Some(Some(Input::LinkDown(PEER))))));
         assert_eq!(driver.watchers.links_up.load(Ordering::Relaxed), 0);
     }
 
@@ -509,7 +523,7 @@ pub(super) mod tests {
     fn the_envelope_sender_changes_with_the_settings_and_stays_when_the_role_goes() {
         let mut driver = driver();
         let (mails, mut handed_out) = mpsc::channel(EVENTS);
-        driver.input(Event::ExitUp { mails });
+        driver.input(Event::ExitUp { mails }).unwrap();
         let address = |text| Address::parse(text).unwrap();
         let exit = ExitSetup {
             from: address("anonymous@exit.example"),
@@ -520,7 +534,7 @@ pub(super) mod tests {
         };
         let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
             let settings = Settings { max_spool: 1 << 20, exit, block: block() };
-            driver.input(Event::Settings { settings, envelope_from, log: config::Log::default() });
+            driver.input(Event::Settings { settings, envelope_from, log: config::Log::default() }).unwrap();
             let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
             driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into() });
             handed_out.try_recv().unwrap().envelope_from
@@ -551,7 +565,7 @@ pub(super) mod tests {
         let deliver = || Output::Deliver { id, recipient: recipient.clone(), mail: b"x".into() };
         driver.hand_out(deliver());
         let (mails, mut out) = mpsc::channel(1);
-        driver.input(Event::ExitUp { mails });
+        driver.input(Event::ExitUp { mails }).unwrap();
         driver.hand_out(deliver());
         let want = Deliver { id: 7, recipient: recipient.clone(), envelope_from: Some(from), mail: b"x".into() };
         assert_eq!(out.try_recv(), Ok(want));

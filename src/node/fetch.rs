@@ -1,6 +1,7 @@
-//! Asking another node for its directory document. What comes back is a text that nobody has looked at yet.
+//! Asking another node for its directory document, or an authority for what it shows to others. What comes back is a text
+//! that nobody has looked at yet.
 //!
-//! Who asks is nobody: each time the link key is a fresh one and the circuit through Tor one of its own, and nothing is
+//! Who asks for the document is nobody: each time the link key is a fresh one and the circuit through Tor one of its own, and nothing is
 //! said of the clock or of the document that is there already. So a node that is asked doesn't learn which node asks,
 //! and can't choose whom to give an old document.
 
@@ -8,7 +9,7 @@ use super::dial::{NoLink, Road};
 use super::session::{self, Cut};
 use crate::directory::{MAX_DOCUMENT, Source};
 use crate::id::NodeId;
-use crate::link::document::{self, Head, Incoming};
+use crate::link::document::{self, Head, Incoming, Opening};
 use crate::secret::Secret;
 use crate::sys::clock;
 use crate::sys::tor_failure::TorFailure;
@@ -82,7 +83,23 @@ pub async fn fetch(road: &Road, source: &Source, wanted: &Wanted) -> Result<Opti
     let nobody = NodeId(draw());
     let stream = road.open(&source.address, &nobody).await.map_err(NoDocument::from)?;
     let ours = Secret::filled(|bytes| *bytes = draw());
-    ask(stream, &ours, &source.link_key, wanted).await
+    ask(stream, &ours, &source.link_key, &Opening::Document, wanted).await
+}
+
+/// What the authority at the node `id`, which is at `source`, shows to others; `ours` is our link key, by which it knows
+/// who asks. None if it is what is here already.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn fetch_agreement(
+    road: &Road,
+    id: &NodeId,
+    source: &Source,
+    ours: &Secret<32>,
+    wanted: &Wanted,
+) -> Result<Option<String>, NoDocument> {
+    let stream = road.open(&source.address, id).await.map_err(NoDocument::from)?;
+    ask(stream, ours, &source.link_key, &Opening::Agreement, wanted).await
 }
 
 fn draw() -> [u8; 32] {
@@ -95,9 +112,10 @@ async fn ask<S: AsyncRead + AsyncWrite>(
     stream: S,
     ours: &Secret<32>,
     theirs: &[u8; 32],
+    what: &Opening,
     wanted: &Wanted,
 ) -> Result<Option<String>, NoDocument> {
-    let (mut link, head) = session::ask(stream, ours, theirs).await.map_err(|Cut| NoDocument::Refused)?;
+    let (mut link, head) = session::ask(stream, ours, theirs, what).await.map_err(|Cut| NoDocument::Refused)?;
     let head = Head::decode(&head).map_err(|_| NoDocument::Length)?;
     if wanted.have.as_ref() == Some(head.hash()) {
         return Ok(None);
@@ -146,7 +164,7 @@ mod tests {
         let answer = async { source(session::respond(far, &secret(2)).await.unwrap().listens()).await };
         let ours = secret(1);
         let wanted = Wanted { have, most: MAX_DOCUMENT };
-        let asked = async { (ask(near, &ours, &theirs, &wanted).await, begin.elapsed()) };
+        let asked = async { (ask(near, &ours, &theirs, &Opening::Document, &wanted).await, begin.elapsed()) };
         tokio::select! {
             fetched = asked => fetched,
             // Who has said all closes.
@@ -232,6 +250,6 @@ mod tests {
         far.write_all(&[9; 48]).await.unwrap();
         let ours = Secret::filled(|bytes| bytes.fill(1));
         let wanted = Wanted { have: None, most: MAX_DOCUMENT };
-        assert_eq!(ask(near, &ours, &[9; 32], &wanted).await, Err(NoDocument::Refused));
+        assert_eq!(ask(near, &ours, &[9; 32], &Opening::Document, &wanted).await, Err(NoDocument::Refused));
     }
 }

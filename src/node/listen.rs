@@ -1,12 +1,14 @@
 //! Links that others open: who may, how many, and each packet's way to the driver and its acknowledgement's way back.
-//! Whoever asks for the directory document is handed over to [`serve`](super::serve).
+//! Whoever asks for a text is handed over to [`serve`](super::serve), whoever hands a descriptor in to the
+//! [authority](super::authority) of this node, if it is one's.
 
+use super::authority::{Counter, Window};
 use super::crowd::{Crowd, Rules};
 use super::driver::Event;
 use super::inherited::Inherited;
 use super::local::Local;
 use super::peers::{Known, Us, tell_clock};
-use super::serve::Askers;
+use super::serve::{Askers, Colleagues};
 use super::session::{self, Cut, Link, Receiver, Sender};
 use super::socks::Stream;
 use super::trouble::Trouble;
@@ -91,10 +93,10 @@ impl Door {
 }
 
 /// Takes links from the nodes of the directory document until it is dropped, which cuts them all.
-pub async fn serve(door: Door, mut known: Known, events: mpsc::Sender<Event>) {
+pub async fn serve(door: Door, mut known: Known, events: mpsc::Sender<Event>, authority: Option<Window>) {
     let mut strangers = Crowd::new(STRANGERS);
     let mut links = Links::default();
-    let mut askers = Askers::default();
+    let (mut askers, mut colleagues, mut counter) = (Askers::default(), Colleagues::default(), Counter::default());
     loop {
         tokio::select! {
             // Whoever is done is seen to before more are let in, and by the document of this moment.
@@ -105,10 +107,24 @@ pub async fn serve(door: Door, mut known: Known, events: mpsc::Sender<Event>) {
                     links.begin(peer, key, take(link, peer, events.clone()));
                 }
                 Ok(Caller::Asker(to)) => askers.answer(to, Arc::clone(&known.borrow().served)),
-                Ok(Caller::Peer(..)) | Err(Cut) => {}
+                Ok(Caller::Colleague(key, to)) if known.borrow().authorities.contains(&key) => {
+                    let shown = authority.as_ref().and_then(|authority| authority.shown.borrow().clone());
+                    if let Some(shown) = shown {
+                        colleagues.answer(key, to, shown);
+                    }
+                }
+                Ok(Caller::Giver(key, link)) => {
+                    let is_member = known.borrow().peers.holder(&key).is_some();
+                    if let Some(authority) = &authority {
+                        counter.hear(link, key, is_member, &authority.offers);
+                    }
+                }
+                Ok(Caller::Peer(..) | Caller::Colleague(..)) | Err(Cut) => {}
             },
             Some(_) = links.tasks.join_next() => {}
             Some(()) = askers.next() => {}
+            Some(()) = colleagues.next() => {}
+            Some(()) = counter.next() => {}
             accepted = door.accept() => match accepted {
                 Ok(stream) => {
                     let us = Arc::clone(&known.borrow());
@@ -162,20 +178,26 @@ enum Caller {
     Peer(NodeId, [u8; 32], Link<Stream>),
     /// Anybody who asks for the directory document.
     Asker(Sender<Stream>),
+    /// Who asks for what the authority shows, and the link key that it has proved.
+    Colleague([u8; 32], Sender<Stream>),
+    /// Who hands a descriptor in, and the link key that it has proved.
+    Giver([u8; 32], Link<Stream>),
 }
 
-/// Lets a caller in that asks for the directory document; one with packets if its link key is in the document and its
+/// Lets a caller in that asks for a text or brings one; one with packets if its link key is in the document and its
 /// clock agrees with ours.
 async fn admit(stream: Stream, us: Arc<Us>, events: mpsc::Sender<Event>) -> Result<Caller, Cut> {
     let caller = session::respond(stream, &us.link_secret).await?;
     let hello = match caller.opening {
         // Whoever it is: a key that we know gets no other answer than one that we don't.
         Opening::Document => return Ok(Caller::Asker(caller.listens())),
+        Opening::Agreement => return Ok(Caller::Colleague(caller.key, caller.listens())),
+        Opening::Descriptor => return Ok(Caller::Giver(caller.key, caller.brings())),
         Opening::Packets(hello) => hello,
     };
     let peer = us.peers.holder(&caller.key).ok_or(Cut)?;
     tell_clock(peer, &hello, &events);
-    if !us.agrees(&hello) {
+    if !us.peers.get(&peer).is_some_and(|known| us.agrees(known, &hello)) {
         return Err(Cut);
     }
     let key = caller.key;

@@ -4,15 +4,19 @@
 //! between them, and between their tasks, goes through bounded channels, and the engine never waits: who has too much
 //! to say to it waits instead, down to the other end of its socket.
 
+pub mod authority;
 mod changes;
 pub mod control;
 mod crowd;
+pub mod descriptor;
 pub mod dial;
 mod document;
+pub mod doubt;
 pub mod driver;
 pub mod exit_socket;
 pub mod fetch;
 pub mod figures;
+pub mod hand_in;
 mod inherited;
 pub mod keeper;
 pub mod listen;
@@ -29,17 +33,21 @@ pub mod submit_socket;
 pub mod trouble;
 
 use crate::config::Config;
+use crate::id::NodeId;
 use crate::store::StoreError;
 use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{self, Event, Program, log};
 use crate::sys::notify;
+use authority::{Begun, Brief, Ways};
+use dial::{Pace, Road};
 use driver::{Driver, EVENTS, Watchers};
 use figures::Figures;
 use inherited::Inherited;
 use keeper::Keeper;
 use listen::Door;
 use local::Local;
+use peers::Known;
 use reload::Reload;
 use renew::{Aim, Fetched};
 use start::Node;
@@ -50,7 +58,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use trouble::Trouble;
 
@@ -110,13 +118,21 @@ async fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Trouble> {
     let sockets = bind(config, inherited).await?;
-    let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, is_anybody_blocked, document } = node;
+    let (doubted, forked) = (node.doubted, node.forked);
+    let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, is_anybody_blocked, document, own, .. } =
+        node;
     let road = Arc::new(road);
-    let (shown, directory) = watch::channel(status::Directory::new(&document, &ours.id));
+    let directory = status::Directory { forked, ..status::Directory::new(&document, &ours.id) };
+    let (shown, directory) = watch::channel(directory);
     let (documents, known) = watch::channel(Arc::new(us));
+    let (fetched, fetches) = mpsc::channel(1);
     let (events, happened) = mpsc::channel(EVENTS);
     let (summaries, summary) = watch::channel(None);
     let (clocks, clock) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+    let ways = Ways { known: known.clone(), road: Arc::clone(&road), events: events.clone(), fetched: fetched.clone() };
+    let Begun { window, closed, briefs, stand } =
+        authority::begin(own, ours.id, Brief::new(&document, config), ways, &mut tasks)?;
     let watchers = Watchers {
         links_up: Arc::default(),
         exit_up: Arc::default(),
@@ -132,13 +148,13 @@ async fn serve(
         directory,
         clock,
         summary,
+        authority: stand,
         links_up: Arc::clone(&watchers.links_up),
         exit_up: Arc::clone(&watchers.exit_up),
     };
     let control = Arc::new(control::Control { status, witness: watchers.witness.clone(), events: events.clone() });
 
-    let mut tasks = JoinSet::new();
-    tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone()));
+    tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone(), window));
     tasks.spawn(control::serve(sockets.control, control));
     if let Some(exit) = sockets.exit {
         tasks.spawn(exit_socket::serve(exit, events.clone()));
@@ -146,12 +162,7 @@ async fn serve(
     let (stop_submissions, told_to_stop) = oneshot::channel();
     let submissions = tokio::spawn(submit_socket::serve(sockets.submit, max_mail, events.clone(), told_to_stop));
 
-    let connect = {
-        let (events, runtime, road) = (events.clone(), Handle::current(), Arc::clone(&road));
-        move |id| {
-            runtime.spawn(dial::keep(id, known.clone(), Arc::clone(&road), pace, events.clone()));
-        }
-    };
+    let connect = connect(known, Arc::clone(&road), pace, events.clone());
     let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;
 
     reload::announce(&shown.borrow());
@@ -159,7 +170,7 @@ async fn serve(
     log(Program::Node, Event::Ready);
     ready();
     let (aims, aim) = watch::channel(Aim::new(&document, &ours.id, &config.sources));
-    let (fetched, fetches) = mpsc::channel(1);
+    tasks.spawn(doubt::look_into(doubted, aim.clone(), Arc::clone(&road), fetched.clone()));
     tasks.spawn(renew::renew(aim, Arc::clone(&road), fetched));
     let mut reload = Reload {
         read,
@@ -171,6 +182,7 @@ async fn serve(
         known: documents,
         shown,
         aims,
+        briefs,
         told: BTreeSet::new(),
         road,
         events: events.clone(),
@@ -179,19 +191,35 @@ async fn serve(
         () = signals.stop(&mut reload, fetches) => {
             notify::stopping();
             drop(stop_submissions);
-            let finish = async {
-                // Fails when the engine has ended, which is what it is to do.
-                let _ = events.send(driver::Event::Stop).await;
-                let over = (&mut ended).await;
-                // Everybody who has an answer coming gets it.
-                let _ = submissions.await;
-                over
-            };
-            timeout(STOP_LIMIT, finish).await.unwrap_or(Ok(Ok(())))
+            timeout(STOP_LIMIT, finish(&events, &mut ended, submissions)).await.unwrap_or(Ok(Ok(())))
         }
         over = &mut ended => over,
     };
+    drop(reload);
+    // What the authority was writing is written then; a disk that stands still is not waited for.
+    let _ = timeout(STOP_LIMIT, closed).await;
     said_at_the_end(over, config)
+}
+
+/// Opens a link to a node and keeps it.
+fn connect(known: Known, road: Arc<Road>, pace: Pace, events: mpsc::Sender<driver::Event>) -> impl FnMut(NodeId) {
+    let runtime = Handle::current();
+    move |id| {
+        runtime.spawn(dial::keep(id, known.clone(), Arc::clone(&road), pace, events.clone()));
+    }
+}
+
+/// Lets the engine end, and everybody have the answer that is coming.
+async fn finish(
+    events: &mpsc::Sender<driver::Event>,
+    ended: &mut oneshot::Receiver<Result<(), StoreError>>,
+    submissions: JoinHandle<()>,
+) -> Result<Result<(), StoreError>, oneshot::error::RecvError> {
+    // Fails when the engine has ended, which is what it is to do.
+    let _ = events.send(driver::Event::Stop).await;
+    let over = ended.await;
+    let _ = submissions.await;
+    over
 }
 
 /// Tells how the engine has ended; nothing from it means that somebody's bug ended it.
@@ -211,7 +239,7 @@ fn said_at_the_end(
 
 /// Starts the engine's thread, and gives what tells how it ended.
 fn start_engine(
-    driver: Driver<impl FnMut(crate::id::NodeId) + Send + 'static>,
+    driver: Driver<impl FnMut(NodeId) + Send + 'static>,
     events: mpsc::Receiver<driver::Event>,
 ) -> Result<oneshot::Receiver<Result<(), StoreError>>, Trouble> {
     let (end, ended) = oneshot::channel();

@@ -1,13 +1,14 @@
 //! Who we are on a link, and who may be at its other end.
 
+use super::doubt::Doubt;
 use super::driver::Event;
 use super::serve::Served;
-use crate::directory::{Descriptor, NodeAddress};
+use crate::directory::{Descriptor, NodeAddress, Source};
 use crate::id::NodeId;
 use crate::link::frame::Hello;
 use crate::secret::Secret;
 use crate::sys::clock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -43,11 +44,17 @@ pub struct Us {
     pub link_secret: Secret<32>,
     /// The hash of the directory document we go by.
     pub document: [u8; 32],
+    /// The hash of the one before it: not all take a new one at once.
+    pub before: Option<[u8; 32]>,
+    /// Where to tell of neighbours that go by another one.
+    pub doubts: mpsc::Sender<Doubt>,
     /// That document, for whoever asks.
     pub served: Arc<Served>,
     /// By how much the other's clock may differ from ours. With more, packets would reach the other outside the
     /// validity of their keys, and be lost; before the handshake is done they are still ours and can wait.
     pub clock_tolerance: Duration,
+    /// The link keys of the other authorities' nodes, which may see what ours shows.
+    pub authorities: BTreeSet<[u8; 32]>,
     /// Who is in the directory document or the one before, without ourselves.
     pub peers: Peers,
 }
@@ -59,9 +66,16 @@ impl Us {
         Hello { now: clock::now(), document: Some(self.document) }
     }
 
-    /// Whether a link to who said `hello` just now may carry packets.
+    /// Whether a link to `peer`, who said `hello` just now, may carry packets. Another document is no reason against it, but
+    /// one to look at that document.
     #[must_use]
-    pub fn agrees(&self, hello: &Hello) -> bool {
+    pub fn agrees(&self, peer: &Peer, hello: &Hello) -> bool {
+        let strange = hello.document.filter(|hash| *hash != self.document && Some(*hash) != self.before);
+        if let Some(hash) = strange {
+            let source = Source { link_key: peer.link_key, address: peer.address.clone() };
+            // With too many of them that wait this one comes again at the next handshake.
+            let _ = self.doubts.try_send(Doubt { source, hash });
+        }
         let now = clock::now();
         now.since(hello.now).max(hello.now.since(now)) <= self.clock_tolerance
     }

@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again, and then the directory document. What is wrong changes nothing. A document
 //! that another node gave out is held against the same rules.
 
+use super::authority::Brief;
 use super::dial::Road;
 use super::document::{self, NotTaken, Ours};
 use super::driver::Event;
@@ -8,7 +9,7 @@ use super::peers::Us;
 use super::renew::{Aim, Fetched};
 use super::start::{envelope_from, exit_setup, us};
 use super::status::Directory;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
 use crate::sys::directory_fault::DirectoryFault;
@@ -35,6 +36,7 @@ pub(super) struct Reload<'a, R> {
     pub(super) known: watch::Sender<Arc<Us>>,
     pub(super) shown: watch::Sender<Directory>,
     pub(super) aims: watch::Sender<Aim>,
+    pub(super) briefs: watch::Sender<Brief>,
     /// What the log has heard of documents that others gave out, since the one in use came.
     pub(super) told: BTreeSet<DirectoryFault>,
     pub(super) road: Arc<Road>,
@@ -62,7 +64,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         let _ = self.events.send(settings).await;
         log(Program::Node, log::Event::Reload { waiting: &waiting(self.started, &config) });
         // Of the spool and the role it was started with; others wait for the next start.
-        self.config = Config { spool: self.started.spool.clone(), exit: self.started.exit.clone(), ..config };
+        self.config = until_next_start(self.started, config);
         self.aim();
         if let Err(not) = self.look_into_spool().await {
             tell(not.fault());
@@ -115,7 +117,11 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         if document.hash() == self.document.hash() {
             return Ok(false);
         }
-        document.may_follow(Some(&self.document), clock::now()).map_err(NotTaken::Rejected)?;
+        let follows = document.may_follow(Some(&self.document), clock::now());
+        if matches!(follows, Err(Rejected::Fork(_))) {
+            self.fork(&document).await;
+        }
+        follows.map_err(NotTaken::Rejected)?;
         document::check(&document, &self.ours, &self.config)?;
         let (taken, answer) = oneshot::channel();
         let _ = self.events.send(Event::Document { document: Box::new(document.clone()), taken }).await;
@@ -130,12 +136,25 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         }
     }
 
+    /// Sends no more by the document in use: there is `other` of its epoch, which is as good.
+    async fn fork(&mut self, other: &Document) {
+        if self.shown.borrow().forked {
+            return;
+        }
+        let _ = self.events.send(Event::Fork).await;
+        self.shown.send_modify(|shown| shown.forked = true);
+        // Without it, it is found again by whoever goes by the other one.
+        if document::keep_fork(&self.config, other).is_err() {
+            tell(DirectoryFault::Unwritable);
+        }
+    }
+
     /// Lets links go by `document`, which the engine has taken.
     fn go_by(&mut self, document: Document) {
         document::note(&self.config, &document);
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
-        let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret);
+        let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret, ours.doubts.clone());
         let shown = Directory::new(&self.document, &self.ours.id);
         self.known.send_replace(Arc::new(us));
         self.told.clear();
@@ -145,6 +164,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
     }
 
     fn aim(&self) {
+        self.briefs.send_replace(Brief::new(&self.document, &self.config));
         self.aims.send_replace(Aim::new(&self.document, &self.ours.id, &self.config.sources));
     }
 }
@@ -162,6 +182,18 @@ fn tell(fault: DirectoryFault) {
         DirectoryFault::Fork => log(Program::Node, log::Event::Alarm { what: Danger::Fork }),
         why => log(Program::Node, log::Event::DirectoryRejected { why }),
     }
+}
+
+/// What holds of `now` before the next start.
+fn until_next_start(started: &Config, now: Config) -> Config {
+    let node = config::Node {
+        name: started.node.name.clone(),
+        roles: started.node.roles,
+        key: started.node.key.clone(),
+        ..now.node
+    };
+    let exit = started.exit.as_ref().map(|exit| now.exit.unwrap_or_else(|| exit.clone()));
+    Config { node, exit, spool: started.spool.clone(), ..now }
 }
 
 /// The keys whose value is another one now, and has to wait for the next start.

@@ -35,7 +35,7 @@ pub(super) struct Aim {
     /// Of the document in use.
     epoch: Epoch,
     epoch_length: Duration,
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     sources: Vec<Source>,
 }
 
@@ -49,6 +49,16 @@ impl Aim {
             wanted: Wanted { have: Some(*document.hash()), most: growth(document.to_text().len()) },
             sources: if sources.is_empty() { others() } else { sources.to_vec() },
         }
+    }
+
+    /// How long an epoch is.
+    pub(super) const fn epoch_length(&self) -> Duration {
+        self.epoch_length
+    }
+
+    /// Whether no newer document than the one in use can be good at `now`.
+    pub(super) fn is_of_the_running_epoch(&self, now: Time) -> bool {
+        now < self.after(1)
     }
 
     /// When the epoch begins that comes so many after the document's.

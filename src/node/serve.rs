@@ -1,13 +1,14 @@
-//! The directory document for whoever asks, slowly: few at once, and all of them together no faster than one stream, so
+//! Texts for those who ask. The directory document for anybody, slowly: few at once, and all of them together no faster than one stream, so
 //! that strangers who ask without end take neither places nor bandwidth from peers.
 
 use super::session::{Cut, Sender};
 use crate::link::document::{Head, PIECE_LEN, pieces};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 /// Answered at once; whoever else comes is turned away without a word, and can ask another node. Each takes some tens of
@@ -64,7 +65,7 @@ impl Askers {
         }));
         self.tasks.spawn(async move {
             // Slow or gone: there is nobody to tell.
-            let _ = timeout(served.limit(), send(to, &served, &pace)).await;
+            let _ = timeout(served.limit(), send(to, &served, Some(&pace))).await;
         });
     }
 
@@ -74,10 +75,39 @@ impl Askers {
     }
 }
 
-async fn send<S: AsyncWrite>(mut to: Sender<S>, served: &Served, pace: &Mutex<Interval>) -> Result<(), Cut> {
+/// Authorities that are being shown what this one shows, each once at a time: who asks again has given up.
+#[derive(Debug, Default)]
+pub(super) struct Colleagues {
+    tasks: JoinSet<()>,
+    /// By link key.
+    by_key: BTreeMap<[u8; 32], AbortHandle>,
+}
+
+impl Colleagues {
+    /// Sends the holder of this link key what is shown to authorities.
+    pub(super) fn answer<S: AsyncWrite + Send + 'static>(&mut self, key: [u8; 32], to: Sender<S>, served: Arc<Served>) {
+        self.by_key.retain(|_, colleague| !colleague.is_finished());
+        let answer = self.tasks.spawn(async move {
+            // Slow or gone: there is nobody to tell.
+            let _ = timeout(served.limit(), send(to, &served, None)).await;
+        });
+        if let Some(before) = self.by_key.insert(key, answer) {
+            before.abort();
+        }
+    }
+
+    /// Waits until one is done with; none if there are none.
+    pub(super) async fn next(&mut self) -> Option<()> {
+        self.tasks.join_next().await.map(drop)
+    }
+}
+
+async fn send<S: AsyncWrite>(mut to: Sender<S>, served: &Served, pace: Option<&Mutex<Interval>>) -> Result<(), Cut> {
     to.head(served.head.as_ref().ok_or(Cut)?).await?;
     for piece in pieces(&served.text) {
-        pace.lock().await.tick().await;
+        if let Some(pace) = pace {
+            pace.lock().await.tick().await;
+        }
         to.piece(piece).await?;
     }
     Ok(())
@@ -86,6 +116,7 @@ async fn send<S: AsyncWrite>(mut to: Sender<S>, served: &Served, pace: &Mutex<In
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::document::Opening;
     use crate::node::session::{self, Link};
     use crate::secret::Secret;
     use tokio::io::{DuplexStream, duplex};
@@ -104,7 +135,7 @@ mod tests {
             askers.answer(session::respond(far, &secret(2)).await.unwrap().listens(), Arc::clone(served));
         };
         let ours = secret(1);
-        tokio::join!(session::ask(near, &ours, &theirs), answer).0.unwrap().0
+        tokio::join!(session::ask(near, &ours, &theirs, &Opening::Document), answer).0.unwrap().0
     }
 
     #[tokio::test(start_paused = true)]

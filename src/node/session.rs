@@ -5,6 +5,7 @@
 
 use crate::link::document::{self, Head, Opening};
 use crate::link::frame::{self, Answer, HANDSHAKE_LENS, HELLO_LEN, Hello, Incoming, PREFIX_LEN, TAG_LEN};
+use crate::link::offer::{VERDICT_LEN, Verdict};
 use crate::secret::Secret;
 use crate::sphinx::Packet;
 use crate::wire::Malformed;
@@ -83,21 +84,32 @@ where
     timeout(HANDSHAKE_LIMIT, begin).await?
 }
 
-/// Asks the node whose link key is `theirs` for the directory document, and returns what comes before it as it came.
-/// `ours` is a key drawn for this: who asks is nobody.
+/// Asks the node whose link key is `theirs` for a text, and returns what comes before it as it came. To ask for the
+/// document, `ours` is a key drawn for this: who asks is nobody.
 ///
 /// # Errors
 /// `Cut` as for `initiate`.
-pub async fn ask<S>(stream: S, ours: &Secret<32>, theirs: &[u8; 32]) -> Result<(Link<S>, Vec<u8>), Cut>
+pub async fn ask<S>(stream: S, ours: &Secret<32>, theirs: &[u8; 32], what: &Opening) -> Result<(Link<S>, Vec<u8>), Cut>
 where
     S: AsyncRead + AsyncWrite,
 {
     let begin = async {
-        let mut link = shake(stream, ours, theirs, &Opening::Document).await?;
+        let mut link = shake(stream, ours, theirs, what).await?;
         let head = link.receiver.next(document::HEAD_LEN).await?.to_vec();
         Ok((link, head))
     };
     timeout(HANDSHAKE_LIMIT, begin).await?
+}
+
+/// Opens a session with the node whose link key is `theirs`, to hand in a descriptor.
+///
+/// # Errors
+/// `Cut` as for `initiate`.
+pub async fn hand_in<S>(stream: S, ours: &Secret<32>, theirs: &[u8; 32]) -> Result<Link<S>, Cut>
+where
+    S: AsyncRead + AsyncWrite,
+{
+    timeout(HANDSHAKE_LIMIT, shake(stream, ours, theirs, &Opening::Descriptor)).await?
 }
 
 /// The opener's three messages.
@@ -163,9 +175,14 @@ impl<S: AsyncRead + AsyncWrite> Caller<S> {
         Ok(self.link)
     }
 
-    /// What a caller that asks for the document is answered through. It has nothing more to say.
+    /// What a caller that asks for a text is answered through. It has nothing more to say.
     pub fn listens(self) -> Sender<S> {
         self.link.sender
+    }
+
+    /// The session with a caller that hands in a descriptor.
+    pub fn brings(self) -> Link<S> {
+        self.link
     }
 }
 
@@ -269,6 +286,15 @@ impl<S: AsyncWrite> Sender<S> {
         self.flush().await
     }
 
+    /// Says what becomes of a descriptor.
+    ///
+    /// # Errors
+    /// As `packet`.
+    pub async fn verdict(&mut self, verdict: Verdict) -> Result<(), Cut> {
+        self.push(&verdict.encode())?;
+        self.flush().await
+    }
+
     /// Encrypts `plain` as one message, to go out with the next `flush`.
     fn push(&mut self, plain: &[u8]) -> Result<(), Cut> {
         let length = plain.len() + TAG_LEN;
@@ -331,6 +357,22 @@ impl<S: AsyncRead> Receiver<S> {
     /// `Cut` if the stream ends, fails or stands still, or brings anything but an answer from our peer.
     pub async fn answer(&mut self) -> Result<Answer, Cut> {
         Ok(Answer::decode(self.next(frame::ANSWER_LEN).await?)?)
+    }
+
+    /// What becomes of the descriptor that was handed in. Waits for its first byte for ever.
+    ///
+    /// # Errors
+    /// `Cut` if the stream ends, fails or stands still, or brings anything but a verdict from our peer.
+    pub async fn verdict(&mut self) -> Result<Verdict, Cut> {
+        Ok(Verdict::decode(self.next(VERDICT_LEN).await?)?)
+    }
+
+    /// What comes before a text, as it came. Waits for its first byte for ever.
+    ///
+    /// # Errors
+    /// `Cut` if the stream ends, fails or stands still, or brings anything but a head from our peer.
+    pub async fn head(&mut self) -> Result<Head, Cut> {
+        Ok(Head::decode(self.next(document::HEAD_LEN).await?)?)
     }
 
     /// The next piece of a document, which has `length` bytes. Waits for its first byte for ever.

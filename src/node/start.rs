@@ -1,13 +1,15 @@
 //! From a configuration to a node that is ready to open its sockets.
 
+use super::authority::{Authority, Own};
 use super::dial::{Pace, Road};
 use super::document::{self, NotTaken, Ours};
+use super::doubt::{self, Doubt};
 use super::peers::{Peer, Peers, Us};
 use super::serve::Served;
 use super::socks::Tor;
 use super::trouble::Trouble;
 use crate::config::Config;
-use crate::directory::{Document, Params};
+use crate::directory::{Document, Identity, Params};
 use crate::engine::{Engine, ExitSetup, Limits, Setup};
 use crate::mail::address::Address;
 use crate::secret::Secret;
@@ -16,6 +18,7 @@ use crate::sys::key_file::{self, NodeKey};
 use crate::sys::{block_file, clock};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Names the key that is derived for it (BLAKE3, `derive_key`).
 const DEDUP_CONTEXT: &str = "fog 2026-11 known mails";
@@ -24,6 +27,10 @@ const DEDUP_CONTEXT: &str = "fog 2026-11 known mails";
 pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) us: Us,
+    /// What it tells of.
+    pub(super) doubted: mpsc::Receiver<Doubt>,
+    /// Whether there are two documents of the epoch of the one in use.
+    pub(super) forked: bool,
     pub(super) pace: Pace,
     pub(super) road: Road,
     /// The envelope sender of what it hands out.
@@ -35,6 +42,7 @@ pub(super) struct Node {
     pub(super) is_anybody_blocked: bool,
     pub(super) ours: Ours,
     pub(super) document: Document,
+    pub(super) own: Own,
 }
 
 /// Opens the store, reads keys and document, and puts the engine together.
@@ -64,8 +72,11 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         block: Arc::new(block),
         dedup_key: Secret::filled(|bytes| *bytes = blake3::derive_key(DEDUP_CONTEXT, key.link.expose())),
     };
+    let authority = authority(config)?;
     let before = document::before(config, &document, clock::now());
-    let us = us(&document, before.as_ref(), &ours, &key.link);
+    let (doubts, doubted) = mpsc::channel(doubt::WAITING);
+    let us = us(&document, before.as_ref(), &ours, &key.link, doubts);
+    let forked = document::is_forked(config, &document, clock::now());
     let (pace, demo) = (pace(params), params.demo);
     let engine = Engine::open(store, setup, Some(Box::new(document.clone())));
     let mut engine = engine.map_err(|error| Trouble::store(spool, &error))?;
@@ -75,8 +86,11 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     if let Some(epoch) = engine.missing_key(&document, clock::now()) {
         return Err(NotTaken::NoKey(epoch).trouble(config, &me));
     }
+    engine = if forked { engine.forked() } else { engine };
     Ok(Node {
         us,
+        doubted,
+        forked,
         ours,
         pace,
         road: Road { tor: Tor::new(config.socks.clone()), only_tor: config.node.onion.is_onion() },
@@ -86,6 +100,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         is_anybody_blocked,
         engine,
         document,
+        own: Own { key, authority },
     })
 }
 
@@ -98,15 +113,42 @@ fn key(config: &Config) -> Result<NodeKey, Trouble> {
     read.map_err(|error| Trouble::key(&path, &error))
 }
 
+/// The authority at this node, if its roles say that there is one.
+fn authority(config: &Config) -> Result<Option<(Authority, Identity)>, Trouble> {
+    if !config.node.roles.authority {
+        return Ok(None);
+    }
+    let (path, read) = match key_file::authority_credential() {
+        Some(path) => (path.clone(), key_file::read_authority_credential(&path)),
+        None => (config.node.authority_key(), key_file::read_authority(&config.node.authority_key())),
+    };
+    let key = read.map_err(|error| Trouble::authority_key(&path, &error))?;
+    let public = key.public();
+    let opened = Authority::open(key, &config.spool);
+    let authority = opened.map_err(|error| Trouble::os("what the authority has kept can't be read", &error))?;
+    Ok(Some((authority, public)))
+}
+
 /// Our side of links by `document`; who was in the one `before` is let in still.
-pub(super) fn us(document: &Document, before: Option<&Document>, ours: &Ours, link: &Secret<32>) -> Us {
+pub(super) fn us(
+    document: &Document,
+    before: Option<&Document>,
+    ours: &Ours,
+    link: &Secret<32>,
+    doubts: mpsc::Sender<Doubt>,
+) -> Us {
     let others = |document: &Document| -> Vec<Peer> {
         let others = document.nodes().filter(|(id, _)| **id != ours.id);
         others.map(|(id, node)| Peer::new(*id, node)).collect()
     };
     let peers: Peers = others(document).into_iter().collect();
+    let of_authorities = [Some(document), before].into_iter().flatten().flat_map(Document::nodes);
+    let of_authorities = of_authorities.filter(|(id, node)| **id != ours.id && node.authority.is_some());
     Us {
+        authorities: of_authorities.map(|(_, node)| node.link_key).collect(),
         document: *document.hash(),
+        before: before.map(|before| *before.hash()),
+        doubts,
         served: Arc::new(Served::new(document.to_text(), *document.hash())),
         clock_tolerance: document.params().epoch / 24,
         peers: peers.after(before.map(others).unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! What a node says of itself to whoever may ask how it is. Of traffic it says what the log said last, and nothing of
 //! this moment.
 
+use super::authority::Stand;
 use super::dial::Road;
 use crate::directory::{Document, Roles};
 use crate::engine::ClockFault;
@@ -30,6 +31,8 @@ pub struct Status {
     pub directory: watch::Receiver<Directory>,
     /// What is wrong with the clock.
     pub clock: watch::Receiver<Option<ClockFault>>,
+    /// How the next document stands, if this is an authority's node.
+    pub authority: watch::Receiver<Option<Stand>>,
     /// The figures of the last period, once there was one.
     pub summary: watch::Receiver<Option<Summary>>,
     /// How many other nodes packets can go to now.
@@ -51,15 +54,19 @@ pub struct Directory {
     pub exits: usize,
     /// Whether it has a path for a mail of this node.
     pub has_paths: bool,
+    /// Whether there is another document of its epoch.
+    pub forked: bool,
 }
 
 /// What somebody should look after; the order is that of how much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Warning {
+    Fork,
     ClockOff,
     ClockSetBack,
     DirectoryStale,
     NotEnoughNodes,
+    DirectoryUnsigned,
     SpoolFull,
     TorDown,
     NoExitProcess,
@@ -70,10 +77,12 @@ impl Warning {
     /// Its word, as the log has it where it has one.
     const fn word(self) -> &'static str {
         match self {
+            Self::Fork => "fork",
             Self::ClockOff => "clock-off",
             Self::ClockSetBack => "clock-set-back",
             Self::DirectoryStale => "directory-stale",
             Self::NotEnoughNodes => "not-enough-nodes",
+            Self::DirectoryUnsigned => "directory-unsigned",
             Self::SpoolFull => "spool-full",
             Self::TorDown => "tor-down",
             Self::NoExitProcess => "no-exit-process",
@@ -93,6 +102,7 @@ impl Directory {
             others: others().count(),
             exits: others().filter(|(_, node)| node.exit.is_some()).count(),
             has_paths: route::is_there_any(document, me),
+            forked: false,
         }
     }
 
@@ -111,13 +121,17 @@ impl Status {
             "v": 1,
             "name": self.name,
             "version": env!("CARGO_PKG_VERSION"),
-            "roles": { "mix": self.roles.mix, "exit": self.roles.exit },
+            "roles": { "mix": self.roles.mix, "exit": self.roles.exit, "authority": self.roles.authority },
             "up_since": rfc3339(self.up_since),
-            "can_send": directory.has_paths && !directory.is_stale() && self.clock.borrow().is_none(),
+            "can_send": directory.has_paths
+                && !directory.forked
+                && !directory.is_stale()
+                && self.clock.borrow().is_none(),
             "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
             "exits": directory.exits,
             "tor": self.road.tor.is_up().map(|up| if up { "up" } else { "down" }),
             "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until) },
+            "authority": self.authority.borrow().as_ref().map(stand),
             "exit_process": exit_up,
             "period": summary.as_ref().map(period),
             "warnings": warnings.into_iter().map(Warning::word).collect::<Vec<_>>(),
@@ -126,13 +140,16 @@ impl Status {
 
     fn warnings(&self, directory: &Directory, summary: Option<&Summary>) -> Vec<Warning> {
         let room = summary.map_or(Room::Enough, |summary| summary.room);
+        let is_unsigned = self.authority.borrow().as_ref().is_some_and(|stand| stand.trouble.is_some());
         let no_exit_process = self.roles.exit && !self.exit_up.load(Ordering::Relaxed);
         let clock = *self.clock.borrow();
         let all = [
+            (directory.forked, Warning::Fork),
             (clock == Some(ClockFault::Off), Warning::ClockOff),
             (clock == Some(ClockFault::SetBack), Warning::ClockSetBack),
             (directory.is_stale(), Warning::DirectoryStale),
             (!directory.has_paths, Warning::NotEnoughNodes),
+            (is_unsigned, Warning::DirectoryUnsigned),
             (room == Room::Full, Warning::SpoolFull),
             (self.road.tor.is_up() == Some(false), Warning::TorDown),
             (no_exit_process, Warning::NoExitProcess),
@@ -140,6 +157,20 @@ impl Status {
         ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, warning)| warning).collect()
     }
+}
+
+fn stand(stand: &Stand) -> Value {
+    json!({
+        "next_epoch": stand.epoch.0,
+        "begins": rfc3339(stand.begins),
+        "due": rfc3339(stand.due),
+        "votes": stand.votes,
+        "signed_by": stand.signed_by,
+        "authorities": stand.authorities,
+        "threshold": stand.threshold,
+        "agreed": stand.is_agreed,
+        "trouble": stand.trouble,
+    })
 }
 
 fn period(summary: &Summary) -> Value {
@@ -183,14 +214,16 @@ pub(super) mod tests {
             others: 4,
             exits: 2,
             has_paths: true,
+            forked: false,
         };
         Status {
             name: "kvara".into(),
-            roles: Roles { mix: true, exit: true },
+            roles: Roles { mix: true, exit: true, authority: false },
             road: Arc::new(Road { tor: Tor::new(Socks::Unix("/nonexistent".into())), only_tor: true }),
             up_since: Time::from_secs(1_780_000_059),
             directory: watch::channel(directory).1,
             clock: watch::channel(None).1,
+            authority: watch::channel(None).1,
             summary: watch::channel(None).1,
             links_up: Arc::new(AtomicUsize::new(3)),
             exit_up: Arc::new(AtomicBool::new(true)),
@@ -200,10 +233,10 @@ pub(super) mod tests {
     #[test]
     fn before_the_first_period_is_over_nothing_is_said_of_traffic_and_seconds_never() {
         let want = json!({
-            "v": 1, "name": "kvara", "version": env!("CARGO_PKG_VERSION"), "roles": { "mix": true, "exit": true },
+            "v": 1, "name": "kvara", "version": env!("CARGO_PKG_VERSION"), "roles": { "mix": true, "exit": true, "authority": false },
             "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 4, "up": 3 }, "exits": 2,
             "tor": null, "directory": { "epoch": 20_601, "valid_until": "3000-01-01T00:00:00Z" },
-            "exit_process": true, "period": null, "warnings": [],
+            "authority": null, "exit_process": true, "period": null, "warnings": [],
         });
         assert_eq!(status().to_json(), want);
     }
@@ -221,8 +254,12 @@ pub(super) mod tests {
     #[test]
     fn what_is_wrong_is_said_the_worst_first() {
         let status = status();
-        let directory =
-            Directory { valid_until: Time::from_secs(1), has_paths: false, ..status.directory.borrow().clone() };
+        let directory = Directory {
+            valid_until: Time::from_secs(1),
+            has_paths: false,
+            forked: true,
+            ..status.directory.borrow().clone()
+        };
         let full = Some(Summary { room: Room::Full, ..summary() });
         let status = Status {
             directory: watch::channel(directory).1,
@@ -233,8 +270,9 @@ pub(super) mod tests {
         };
         status.road.tor.note(Some(TorFailure::Unreachable));
         let said = status.to_json();
-        let want = ["clock-off", "directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
+        let want =
+            ["fork", "clock-off", "directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
         assert_eq!((&said["warnings"], &said["can_send"]), (&json!(want), &json!(false)));
-        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 5);
+        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 6);
     }
 }

@@ -61,6 +61,24 @@ impl Trouble {
         }
     }
 
+    pub(super) fn authority_key(path: &Path, error: &KeyFileError) -> Self {
+        let (found, path) = (format!("{}: {error}", path.display()), path.display());
+        let trouble = |what: &str| Self::new(ExitCode::Config, what).found(found.clone());
+        match error {
+            KeyFileError::File(SecretError::Access { .. }) => {
+                trouble("the authority's key can be read by others").hint(format!("chmod 600 {path}"))
+            }
+            KeyFileError::File(SecretError::Io(io)) if io.kind() == ErrorKind::NotFound => {
+                trouble("the node has the role of an authority and not its key")
+                    .hint("put the key back from your copy, or take \"authority\" out of node.roles")
+            }
+            KeyFileError::File(_) => trouble("the authority's key can't be read").hint(
+                "with systemd: LoadCredential=authority.key:/etc/fog/authority.key in a drop-in of fog-node.service",
+            ),
+            KeyFileError::Malformed(_) => trouble("the authority's key is damaged").hint("put it back from your copy"),
+        }
+    }
+
     pub(super) fn store(dir: &Path, error: &StoreError) -> Self {
         let path = dir.display();
         let trouble = |exit, what: &str| Self::new(exit, what).found(format!("{path}: {error}"));

@@ -101,6 +101,16 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a directory as `create_private_dir` does, for whoever owns the one it lies in: what root makes in the spool is the
+/// node's user's.
+///
+/// # Errors
+/// What the operating system says.
+pub fn create_owners_dir(path: &Path) -> io::Result<()> {
+    create_private_dir(path)?;
+    give_to_owner_of_directory(path, &File::open(path)?)
+}
+
 fn read_bounded(file: &File, max: u64) -> io::Result<String> {
     // Room for all of it from the start: a string that grows leaves copies of a secret behind.
     let length = file.metadata()?.len().min(max);

@@ -81,6 +81,13 @@ pub fn credential() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
+/// As `credential`, the key of the authority (`LoadCredential=authority.key:...`).
+#[must_use]
+pub fn authority_credential() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("authority.key");
+    path.exists().then_some(path)
+}
+
 /// Draws an authority's key and writes it to `path`, readable by its owner alone.
 ///
 /// # Errors
@@ -96,8 +103,19 @@ pub fn create_authority(path: &Path, rng: &mut impl CryptoRng) -> io::Result<Ide
 /// # Errors
 /// See `KeyFileError`.
 pub fn read_authority(path: &Path) -> Result<IdentityKey, KeyFileError> {
-    let text = file::read_secret(path)?;
-    let [identity] = parse(&text, AUTHORITY, ["identity"]).ok_or(KeyFileError::Malformed(AUTHORITY))?;
+    parse_authority(&file::read_secret(path)?)
+}
+
+/// Reads the authority's key that systemd hands to its service alone, from a file that may be root's.
+///
+/// # Errors
+/// See `KeyFileError`.
+pub fn read_authority_credential(path: &Path) -> Result<IdentityKey, KeyFileError> {
+    parse_authority(&file::read_credential(path).map_err(SecretError::Io)?)
+}
+
+fn parse_authority(text: &str) -> Result<IdentityKey, KeyFileError> {
+    let [identity] = parse(text, AUTHORITY, ["identity"]).ok_or(KeyFileError::Malformed(AUTHORITY))?;
     Ok(IdentityKey::from_seed(&identity))
 }
 

@@ -7,6 +7,7 @@ use super::summary::{Rounded, Summary, span};
 use super::tor_failure::TorFailure;
 use crate::config::{self, Level, LogTarget};
 use crate::id::Epoch;
+use crate::link::offer::Verdict;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -105,6 +106,21 @@ pub enum Event<'a> {
         /// Why.
         why: DirectoryFault,
     },
+    /// Enough authorities have signed the next directory document.
+    DirectorySigned {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// There is no directory document of this epoch that enough authorities have signed, or this one can't sign it.
+    DirectoryUnsigned {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// An authority doesn't keep what this node says of itself.
+    DescriptorRefused {
+        /// Why.
+        why: Verdict,
+    },
     /// Something is wrong that a person has to look into.
     Alarm {
         /// What.
@@ -179,6 +195,9 @@ impl Event<'_> {
             Self::MtaDown => ("mta-down", Warning),
             Self::SpoolLow => ("spool-low", Warning),
             Self::SpoolFull => ("spool-full", Error),
+            Self::DirectorySigned { .. } => ("directory-signed", Notice),
+            Self::DirectoryUnsigned { .. } => ("directory-unsigned", Error),
+            Self::DescriptorRefused { .. } => ("descriptor-refused", Warning),
             Self::Alarm { .. } => ("alarm", Error),
             Self::KeyRotated { .. } => ("key-rotated", Notice),
             Self::KeyExpiring { .. } => ("key-expiring", Warning),
@@ -198,10 +217,13 @@ impl fmt::Display for Event<'_> {
             Self::LinkUp { node } | Self::LinkDown { node, why: None } => write!(f, ": node={node}"),
             Self::LinkDown { node, why: Some(why) } => write!(f, ": node={node}, why={}", why.word()),
             Self::TorDown { why } => write!(f, ": why={}", why.word()),
-            Self::Directory { epoch } | Self::DirectoryStale { epoch } | Self::KeyRotated { epoch } => {
-                write!(f, ": epoch={epoch}")
-            }
+            Self::Directory { epoch }
+            | Self::DirectoryStale { epoch }
+            | Self::DirectorySigned { epoch }
+            | Self::DirectoryUnsigned { epoch }
+            | Self::KeyRotated { epoch } => write!(f, ": epoch={epoch}"),
             Self::KeyExpiring { left } => write!(f, ": left={left}"),
+            Self::DescriptorRefused { why } => write!(f, ": why={}", why.word()),
             Self::DirectoryRejected { why } => write!(f, ": why={}", why.word()),
             Self::Alarm { what } => write!(f, ": what={}", what.word()),
             Self::Reload { waiting: [] } => Ok(()),
@@ -311,6 +333,9 @@ mod tests {
             (Event::TorDown { why: TorFailure::NotSocks }, "tor-down: why=not-socks"),
             (Event::Directory { epoch: Epoch(7) }, "directory: epoch=7"),
             (Event::DirectoryStale { epoch: Epoch(7) }, "directory-stale: epoch=7"),
+            (Event::DirectorySigned { epoch: Epoch(7) }, "directory-signed: epoch=7"),
+            (Event::DirectoryUnsigned { epoch: Epoch(7) }, "directory-unsigned: epoch=7"),
+            (Event::DescriptorRefused { why: Verdict::LinkKey }, "descriptor-refused: why=link-key"),
             (Event::Dropped { period, packets: few }, "dropped: period=1h, packets<=8"),
             (Event::ExitRefused { period, mails: few }, "exit-refused: period=1h, mails<=8"),
         ] {
@@ -335,6 +360,9 @@ mod tests {
             Event::Directory { epoch },
             Event::DirectoryStale { epoch },
             Event::DirectoryRejected { why: DirectoryFault::Rollback },
+            Event::DirectorySigned { epoch },
+            Event::DirectoryUnsigned { epoch },
+            Event::DescriptorRefused { why: Verdict::Name },
             Event::NotEnoughNodes,
             Event::Dropped { period, packets: some },
             Event::Refused { period, mails: some },

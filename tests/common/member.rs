@@ -31,6 +31,7 @@ pub(crate) fn signed(home: &Path, name: &str, epoch: Epoch) -> Signed {
         version: "0.1.0".into(),
         mix: name == "mix",
         exit: (name == "exit").then_some(ExitPolicy { domains: Domains::All, max_size: 1 << 20, news: false }),
+        authority: None,
         measured: None,
         mix_keys: epochs
             .map(|epoch| (Epoch(epoch), MixKey::from_seed(store.mix_seed(Epoch(epoch)).unwrap()).public().clone()))

@@ -638,6 +638,7 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
         version: "0".into(),
         mix: true,
         exit: is_exit.then_some(ExitPolicy { domains, max_size: params.max_size, news: n == 3 }),
+        authority: None,
         measured: None,
         mix_keys,
     };

@@ -113,6 +113,7 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     if let (Some(document), Some(key)) = (&document, &key) {
         findings.push(network::membership(document, key, config, now));
         findings.extend(network::mix_keys(document, key, config, now));
+        findings.extend(network::authority(document, config));
         findings.push(network::paths(document, key));
     }
     if let Some(key) = &key {

@@ -10,7 +10,7 @@ use crate::mix::route;
 use crate::sphinx::xwing::MixKey;
 use crate::store;
 use crate::sys::file;
-use crate::sys::key_file::NodeKey;
+use crate::sys::key_file::{self, NodeKey};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) fn document(config: &Config, now: Time) -> (Option<Document>, Finding
     };
     match Document::reopen(&text, &config.trust, now) {
         Ok(document) => {
-            let finding = validity(&document, now);
+            let finding = fork(&document, config, now).unwrap_or_else(|| validity(&document, now));
             (Some(document), finding)
         }
         Err(rejected) => {
@@ -35,6 +35,18 @@ pub(super) fn document(config: &Config, now: Time) -> (Option<Document>, Finding
             (None, Finding::wrong("directory", format!("{shown}: {rejected}")).hint(hint))
         }
     }
+}
+
+/// Another document of the same epoch, which the node has kept as a proof.
+fn fork(document: &Document, config: &Config, now: Time) -> Option<Finding> {
+    let path = config.spool.other_document();
+    let text = file::read_text(&path, MAX_DOCUMENT).ok()?;
+    let other = Document::reopen(&text, &config.trust, now).ok()?;
+    let is_fork = other.epoch() == document.epoch() && other.hash() != document.hash();
+    let says = format!("{} is another document of epoch {}: nothing is sent", path.display(), other.epoch());
+    is_fork.then(|| {
+        Finding::wrong("directory", says).hint("ask the authorities which one others go by, and who signed twice")
+    })
 }
 
 fn validity(document: &Document, now: Time) -> Finding {
@@ -67,12 +79,43 @@ pub(super) fn membership(document: &Document, key: &NodeKey, config: &Config, no
         let says = format!("the document says {}, node.onion says {}", node.address, config.node.onion);
         return Finding::wrong("directory", says).hint(renew);
     }
-    if node.exit.is_some() != config.exit.is_some() || node.mix != config.node.roles.mix {
+    if node.roles() != config.node.roles {
         return Finding::wrong("directory", "the document gives this node other roles than node.roles").hint(renew);
     }
     keys_left(node, document.params().epoch, now).unwrap_or_else(|| {
         Finding::good("directory", format!("this node is in it as {}, with keys for days", node.name))
     })
+}
+
+/// Whether the authority at this node can do its work.
+pub(super) fn authority(document: &Document, config: &Config) -> Option<Finding> {
+    let path = config.node.authority_key();
+    if !config.node.roles.authority {
+        let says = format!("{} is there, and node.roles has no \"authority\": nothing is signed here", path.display());
+        let hint = "put \"authority\" into node.roles, or take the key away if others sign";
+        return path.exists().then(|| Finding::careful("authority", says).hint(hint));
+    }
+    let key = match key_file::read_authority(&path) {
+        Ok(key) => key,
+        Err(error) => {
+            let finding = Finding::wrong("authority", format!("{}: {error}", path.display()));
+            return Some(finding.hint("put the key back, or take \"authority\" out of node.roles; run this as root"));
+        }
+    };
+    let (all, threshold) = (document.contents().authorities.len(), document.contents().threshold);
+    if !document.contents().authorities.contains_key(&key.node_id()) {
+        let says = format!("the document does not know this node's authority, {}", key.node_id());
+        let hint = "its authorities would have to sign one that does: fog directory add --authority";
+        return Some(Finding::careful("authority", says).hint(hint));
+    }
+    let reached = document.nodes().filter(|(_, node)| node.authority.is_some()).count();
+    if reached < threshold {
+        let says =
+            format!("{threshold} of {all} authorities have to sign, and only {reached} have a node in the document");
+        let hint = "on the nodes of the others: \"authority\" in node.roles";
+        return Some(Finding::wrong("authority", says).hint(hint));
+    }
+    Some(Finding::good("authority", format!("one of {all}, of whom {threshold} sign the next document by themselves")))
 }
 
 /// A node whose published keys run out is no hop any more.

@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 use std::io::IsTerminal;
 
 /// Somebody to ask, and what people call it.
-struct Asked {
-    name: String,
-    source: Source,
+pub(super) struct Asked {
+    pub(super) name: String,
+    pub(super) source: Source,
 }
 
 /// What somebody who was asked had.
@@ -99,7 +99,7 @@ fn whom_to_ask(from: &[String], config: &Config, global: &Global) -> Result<Vec<
     Ok(asked)
 }
 
-fn named(text: &str, contents: Option<&Contents>) -> Result<Asked, CliError> {
+pub(super) fn named(text: &str, contents: Option<&Contents>) -> Result<Asked, CliError> {
     if let Some(source) = Source::parse(text) {
         return Ok(Asked { name: source.address.to_string(), source });
     }

@@ -1,16 +1,19 @@
-//! `fog directory`: the document of a network, made, signed, shown and checked by hand.
+//! `fog directory`: the document of a network, shown, checked and fetched; and what an authority's operator decides.
 //!
-//! The node goes by `directory` in its spool. What is to become the next one is `directory.draft` beside it, so that a
-//! half-made document never takes the place of a good one. `authority.signed` says what this authority has signed last:
-//! it is written before a signature is given, because two documents of one epoch would stop the network.
+//! The node goes by `directory` in its spool. What is signed by hand, as a network's first one is, is `directory.draft` beside
+//! it until enough have signed, so that a half-made document never takes the place of a good one. All others the nodes of the
+//! authorities agree on by themselves; what is decided here goes to where they look (`node::authority`).
 
+mod admitting;
 mod fetch;
 mod import;
+mod offer;
 mod show;
 mod signing;
 
 use super::error::CliError;
 use super::global::Global;
+use super::node_info::draft;
 use super::words::{MAX_DOCUMENT, candidate, command, io_trouble, key_trouble, rfc3339, span_words};
 use crate::config::Config;
 use crate::directory::{Document, Rejected};
@@ -32,14 +35,32 @@ pub struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
-    /// Take nodes into the draft of the next document, or newer descriptors of those in it
+    /// Take nodes into the next document, or newer descriptors of those in it
     Add {
-        /// What `fog node-info` gave
+        /// What `fog node-info` gave, or the name or id of a node that has handed in its descriptor
         #[arg(required = true)]
-        file: Vec<PathBuf>,
+        node: Vec<String>,
+        /// Make the authorities of these nodes authorities of the document too
+        #[arg(long)]
+        authority: bool,
     },
-    /// Sign the draft, or the document once more for this epoch
-    Sign,
+    /// Put nodes out of the next document
+    Remove {
+        /// Their names or ids
+        #[arg(required = true)]
+        node: Vec<String>,
+    },
+    /// Hand this node's descriptor in to the authorities
+    Offer {
+        /// To whom: KEY@HOST:PORT, or a node of the document by name or address [default: all authorities]
+        #[arg(long, value_name = "NODE", value_delimiter = ',')]
+        to: Vec<String>,
+    },
+    /// Sign the next document, or the one in FILE, by hand and at once
+    Sign {
+        /// What another authority has signed by hand
+        file: Option<PathBuf>,
+    },
     /// Show the document this node goes by
     Show {
         /// Show this one; nobody is asked who signed it
@@ -74,8 +95,10 @@ enum Verb {
 pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let (config, now) = (global.load()?, clock::now());
     let told = match &args.verb {
-        Verb::Add { file } => signing::add(file, &config, now, global)?,
-        Verb::Sign => signing::sign(&config, now, global)?,
+        Verb::Add { node, authority } => admitting::add(node, *authority, &config, now, global)?,
+        Verb::Remove { node } => admitting::remove(node, &config, now, global)?,
+        Verb::Offer { to } => offer::offer(to, &config, now, global)?,
+        Verb::Sign { file } => signing::sign(file.as_deref(), &config, now, global)?,
         Verb::Fetch { from } => fetch::fetch(from, &config, now, global)?,
         Verb::Import { file } => import::import(file, &config)?,
         Verb::Show { file } => show::show(file.as_deref(), &config, now, global)?,
@@ -137,7 +160,18 @@ fn go_by(config: &Config, document: &str) -> Result<(), CliError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_trouble(&path, &error)),
     }
-    file::replace(&path, document.as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&path, &error))
+    file::replace(&path, document.as_bytes(), file::PUBLIC).map_err(|error| io_trouble(&path, &error))?;
+    forget_first_draft(config)
+}
+
+/// With a document, the draft of a network's first one is of no more use: what is decided from here on is not in it.
+fn forget_first_draft(config: &Config) -> Result<(), CliError> {
+    let path = draft(config);
+    let is_first = candidate(&path)?.is_some_and(|draft| draft.contents().previous.is_none());
+    match is_first.then(|| std::fs::remove_file(&path)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(io_trouble(&path, &error)),
+        _ => Ok(()),
+    }
 }
 
 fn own_id(config: &Config) -> Result<NodeId, CliError> {

@@ -2,14 +2,15 @@
 
 use super::super::error::CliError;
 use super::super::global::Global;
-use super::super::init::role_words;
 use super::super::node_info::draft;
-use super::super::words::{candidate, command, io_trouble, params_words, rfc3339, span_words};
+use super::super::words::{candidate, command, io_trouble, params_words, rfc3339, role_words, span_words};
 use super::Told;
+use super::admitting::register;
 use crate::config::Config;
 use crate::directory::units::{size, span};
 use crate::directory::{Candidate, Document, Domains, ExitPolicy, Rejected, Signed, Source, VALID_EPOCHS};
 use crate::id::NodeId;
+use crate::node::authority::desk::Desk;
 use crate::time::Time;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -34,7 +35,51 @@ pub(super) fn show(path: Option<&Path>, config: &Config, now: Time, global: &Glo
         )
         .expect("a String takes all");
     }
-    Ok(Told { words, json: shown_json(&shown, &trusted) })
+    let mut json = shown_json(&shown, &trusted);
+    if path == own {
+        let waiting = waiting(&shown, config)?;
+        words.push_str(&waiting_words(&waiting));
+        if let Value::Object(members) = &mut json {
+            let nodes: Vec<_> = waiting.iter().map(|(what, node)| node_and(what, node)).collect();
+            members.insert("waiting".into(), nodes.into());
+        }
+    }
+    Ok(Told { words, json })
+}
+
+/// What an authority's operator has decided and what was handed in, as far as the document doesn't have it.
+fn waiting(shown: &Candidate, config: &Config) -> Result<Vec<(&'static str, Signed)>, CliError> {
+    let register = register(&Desk::of(&config.spool))?;
+    let nodes = &shown.contents().nodes;
+    let out = nodes.iter().filter(|(id, _)| register.removed.contains(id)).map(|(_, node)| ("out", node));
+    let added = register.added.values().map(|node| ("let in", node));
+    let offered = register.offered.iter().map(|(id, node)| {
+        let roles = |node: &Signed| node.descriptor().roles();
+        let is_news = nodes.get(id).is_some_and(|known| roles(known).cover(roles(node)));
+        (if is_news { "newer" } else { "waits" }, node)
+    });
+    Ok(added.chain(out).chain(offered).map(|(what, node)| (what, node.clone())).collect())
+}
+
+fn waiting_words(waiting: &[(&'static str, Signed)]) -> String {
+    let mut text = String::new();
+    let mut title = "\nNEXT    NODE\n";
+    for (what, signed) in waiting {
+        let node = signed.descriptor();
+        let (roles, contact) = (role_words(node.roles()), node.contact.as_deref().unwrap_or("no contact"));
+        writeln!(text, "{title}{what:<8}{:<20} {roles:<16} {} ({contact}) {}", node.name, node.address, node.id())
+            .expect("a String takes all");
+        title = "";
+    }
+    text
+}
+
+fn node_and(what: &str, signed: &Signed) -> Value {
+    let mut node = node_json(&signed.descriptor().id(), signed);
+    if let Value::Object(members) = &mut node {
+        members.insert("what".into(), what.into());
+    }
+    node
 }
 
 fn shown_words(shown: &Candidate, trusted: &Result<Document, Rejected>, now: Time) -> String {
@@ -55,10 +100,10 @@ fn shown_words(shown: &Candidate, trusted: &Result<Document, Rejected>, now: Tim
     }
     line(format_args!("hash        {}", NodeId(shown.hash())));
     line(format_args!("parameters  {}\n", params_words(&contents.params)));
-    line(format_args!("{:<20} {:<11} {:<14} ADDRESS", "NODE", "ROLES", "KEYS TO EPOCH"));
+    line(format_args!("{:<20} {:<16} {:<14} ADDRESS", "NODE", "ROLES", "KEYS TO EPOCH"));
     for node in contents.nodes.values().map(Signed::descriptor) {
         let last = node.mix_keys.last_key_value().map_or(0, |(epoch, _)| epoch.0);
-        line(format_args!("{:<20} {:<11} {last:<14} {}", node.name, role_words(node.roles()), node.address));
+        line(format_args!("{:<20} {:<16} {last:<14} {}", node.name, role_words(node.roles()), node.address));
     }
     let mut title = "\nEXIT                 TAKES\n";
     for node in contents.nodes.values().map(Signed::descriptor) {
@@ -133,6 +178,7 @@ fn node_json(id: &NodeId, signed: &Signed) -> Value {
         "address": node.address.to_string(),
         "source": Source::of(node).to_string(),
         "mix": node.mix,
+        "authority": node.authority.as_ref().map(|identity| identity.id().to_string()),
         "exit": exit,
         "family": node.family,
         "contact": node.contact,

@@ -4,14 +4,15 @@ use super::super::init::tests::{args, at_day, joining, set_up};
 use super::super::init::{Args, Done, init};
 use super::super::keys;
 use super::super::node_info;
+use super::admitting::{add, register, remove};
 use super::show::show;
-use super::signing::{add, sign, signed_candidate, stale_nodes};
+use super::signing::{sign, signed, stale_nodes};
 use super::*;
 use crate::cli::global::tests::in_dir;
-use crate::cli::init::authority_key;
 use crate::cli::node_info::draft;
-use crate::directory::{Candidate, Contents, Descriptor, IdentityKey, Signed};
+use crate::directory::{Candidate, Contents, Descriptor, IdentityKey, Register, Signed};
 use crate::id::Epoch;
+use crate::node::authority::desk::Desk;
 use crate::secret::Secret;
 use crate::sys::key_file::NodeKey;
 use std::fs;
@@ -32,8 +33,13 @@ impl Node {
     }
 
     fn joined(&self, name: &str, port: u16, document: PathBuf) -> Self {
+        self.joined_as(name, port, document, "mix")
+    }
+
+    fn joined_as(&self, name: &str, port: u16, document: PathBuf, roles: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let done = set_up(&joining(dir.path(), name, port, document, self.done.authority()), DAY).unwrap();
+        let args = joining(dir.path(), name, port, document, self.done.authority());
+        let done = set_up(&Args { roles: Some(roles.into()), ..args }, DAY).unwrap();
         Self { dir, done }
     }
 
@@ -42,11 +48,11 @@ impl Node {
     }
 
     fn add(&self, path: &Path, day: u64) -> Result<Told, CliError> {
-        add(&[path.to_owned()], self.config(), at_day(day), self.done.global())
+        add(&[path.display().to_string()], false, self.config(), at_day(day), self.done.global())
     }
 
     fn sign(&self, day: u64) -> Result<Told, CliError> {
-        sign(self.config(), at_day(day), self.done.global())
+        sign(None, self.config(), at_day(day), self.done.global())
     }
 
     fn verify(&self, path: &Path, keep: bool, day: u64) -> Result<Told, CliError> {
@@ -122,7 +128,7 @@ fn a_signed_document_can_be_joined_and_its_newcomer_is_in_the_next_one() {
     assert_eq!(error.exit, ExitCode::TryAgain);
     assert!(error.try_.unwrap().starts_with("in 23 h: fog -c "), "one signature an epoch");
     assert_eq!(kvara.document(), first, "the good document stays");
-    assert!(draft(kvara.config()).exists(), "and so does the draft");
+    assert_eq!(register(&Desk::of(&kvara.config().spool)).unwrap().added.len(), 1, "and so does the newcomer");
     kvara.sign(DAY + 1).unwrap();
     let second = kvara.document();
     assert_eq!(second.contents().previous, Some(first.hash()));
@@ -131,6 +137,90 @@ fn a_signed_document_can_be_joined_and_its_newcomer_is_in_the_next_one() {
     let previous = candidate(&kvara.config().spool.previous_document()).unwrap().unwrap();
     assert_eq!(previous, first, "also when the second is kept once more");
     pietro.verify(&kvara.config().spool.document(), true, DAY + 1).unwrap();
+}
+
+#[test]
+fn three_founders_sign_the_first_document_one_after_the_other_and_two_are_enough() {
+    let kvara = Node::founded();
+    let [dries, mct8] = [("dries", 7002), ("mct8", 7003)]
+        .map(|(name, port)| kvara.joined_as(name, port, draft(kvara.config()), "mix,authority"));
+    let infos = [&dries, &mct8].map(|node| node.descriptor(DAY).display().to_string());
+    let told = add(&infos, true, kvara.config(), at_day(DAY), kvara.done.global()).unwrap();
+    assert!(told.words.contains("It has 3 authorities, of which 2 have to sign."), "{}", told.words);
+    let founders = [&kvara, &dries, &mct8];
+    let fingerprints = founders.map(|node| node.done.authority());
+    assert!(fingerprints.iter().all(|id| told.words.contains(&format!("\"{id}\""))), "{}", told.words);
+    let trust = crate::directory::Trust::new(2, fingerprints.into()).unwrap();
+    let config = |node: &Node| Config { trust: trust.clone(), ..node.config().clone() };
+    let signed_by = |node: &Node, file: Option<&Path>, day| sign(file, &config(node), at_day(day), node.done.global());
+
+    let pietro = kvara.joined("pietro", 7004, draft(kvara.config()));
+    let told = signed_by(&kvara, None, DAY).unwrap();
+    assert!(told.words.contains("has 1 signatures of the 2 it needs"), "{}", told.words);
+    assert!(!kvara.config().spool.document().exists(), "one signature is no document");
+    let drafted = fs::read(draft(kvara.config())).unwrap();
+    signed_by(&kvara, None, DAY).unwrap();
+    assert_eq!(fs::read(draft(kvara.config())).unwrap(), drafted, "the same again");
+    let told = signed_by(&dries, Some(&draft(kvara.config())), DAY).unwrap();
+    assert!(told.words.contains("is signed, with 3 nodes"), "{}", told.words);
+    let document = dries.config().spool.document();
+    for node in [&kvara, &mct8] {
+        verify(&document, true, &config(node), at_day(DAY), node.done.global()).unwrap();
+    }
+    assert_eq!(kvara.document().signers().count(), 2);
+
+    // Whoever has signed one of this epoch signs no other one, wherever it comes from.
+    let error =
+        add(&[pietro.descriptor(DAY).display().to_string()], true, &config(&kvara), at_day(DAY), kvara.done.global());
+    assert_eq!(error.unwrap_err().what, "pietro is no authority's node");
+    add(&[pietro.descriptor(DAY).display().to_string()], false, &config(&kvara), at_day(DAY), kvara.done.global())
+        .unwrap();
+    assert_eq!(signed_by(&kvara, None, DAY).unwrap_err().exit, ExitCode::TryAgain);
+    let other = mct8.dir.path().join("other");
+    fs::write(&other, drafted).unwrap();
+    assert!(
+        signed_by(&mct8, Some(&other), DAY).unwrap_err().what.ends_with("does not follow the document that is here")
+    );
+}
+
+#[test]
+fn who_is_put_out_is_in_no_document_until_it_is_let_in_again() {
+    let kvara = Node::founded();
+    let pietro = kvara.joined("pietro", 7002, draft(kvara.config()));
+    kvara.add(&pietro.descriptor(DAY), DAY).unwrap();
+    kvara.sign(DAY).unwrap();
+    let out = |name: &str, day| remove(&[name.to_owned()], kvara.config(), at_day(day), kvara.done.global());
+    assert_eq!(out("nobody", DAY).unwrap_err().exit, ExitCode::Usage);
+    let told = out("pietro", DAY).unwrap();
+    assert!(told.words.contains("which the node of this authority signs by itself"), "{}", told.words);
+    let told = show(None, kvara.config(), at_day(DAY), kvara.done.global()).unwrap();
+    assert!(told.words.contains("\nNEXT    NODE\nout     pietro "), "{}", told.words);
+    kvara.sign(DAY + 1).unwrap();
+    assert_eq!(kvara.document().contents().nodes.len(), 1);
+    kvara.sign(DAY + 2).unwrap();
+    assert_eq!(kvara.document().contents().nodes.len(), 1);
+    kvara.add(&pietro.descriptor(DAY + 3), DAY + 3).unwrap();
+    kvara.sign(DAY + 3).unwrap();
+    assert_eq!(kvara.document().contents().nodes.len(), 2);
+}
+
+#[test]
+fn who_was_handed_in_and_waits_is_let_in_by_its_name() {
+    let kvara = Node::founded();
+    kvara.sign(DAY).unwrap();
+    let pietro = kvara.joined("pietro", 7002, kvara.config().spool.document());
+    let signed = Signed::parse(&fs::read_to_string(pietro.descriptor(DAY)).unwrap()).unwrap();
+    Desk::of(&kvara.config().spool).offer(&signed).unwrap();
+    let told = show(None, kvara.config(), at_day(DAY), kvara.done.global()).unwrap();
+    assert!(told.words.contains("\nNEXT    NODE\nwaits   pietro "), "{}", told.words);
+    assert_eq!(told.json["waiting"][0]["what"], "waits");
+    let named = |name: &str| add(&[name.to_owned()], false, kvara.config(), at_day(DAY), kvara.done.global());
+    assert_eq!(named("piet").unwrap_err().exit, ExitCode::NoInput);
+    named("pietro").unwrap();
+    kvara.sign(DAY + 1).unwrap();
+    assert_eq!(kvara.document().contents().nodes.len(), 2);
+    let register = register(&Desk::of(&kvara.config().spool)).unwrap();
+    assert_eq!(register, Register::default(), "and nothing is left to be done");
 }
 
 #[test]
@@ -264,7 +354,7 @@ fn a_document_is_shown_for_people_and_for_programs() {
     let lines: Vec<_> = told.words.lines().collect();
     assert_eq!(lines[0], "epoch       20000, valid for 2 d 23 h more");
     assert_eq!(lines[1], "signed by   kvara (1 of 1 needed)");
-    assert_eq!(*lines.last().unwrap(), "kvara                mix         20007          127.0.0.1:7001");
+    assert_eq!(*lines.last().unwrap(), "kvara                mix + authority  20007          127.0.0.1:7001");
     assert_eq!(told.json["valid_until"], "2024-10-07T00:00:00Z");
     assert_eq!((&told.json["good"], &told.json["nodes"][0]["name"]), (&json!(true), &json!("kvara")));
 }
@@ -300,8 +390,8 @@ fn a_node_without_a_key_for_the_epoch_is_named_when_it_is_signed() {
     let kvara = Node::founded();
     kvara.sign(DAY).unwrap();
     let later = Contents { epoch: Epoch(DAY + 8), ..kvara.document().contents().clone() };
-    let key = key_file::read_authority(&authority_key(kvara.config())).unwrap();
-    let text = signed_candidate(&later, &key).unwrap().to_text();
+    let key = key_file::read_authority(&kvara.config().node.authority_key()).unwrap();
+    let text = signed(Candidate::new(&later).unwrap(), &key).unwrap().to_text();
     let document = Document::verify(&text, &kvara.config().trust, at_day(DAY + 8), None).unwrap();
     assert_eq!(stale_nodes(&document), ["fog: kvara has no mix key for this epoch: ask for a new descriptor"]);
 }
@@ -366,7 +456,8 @@ fn init_takes_what_the_command_line_gives() {
     ];
     let cli = <Cli as clap::Parser>::try_parse_from(line).unwrap();
     let done = init(&cli.init, &cli.global, at_day(DAY)).unwrap();
-    assert_eq!(done.config().node.roles, crate::directory::Roles::default());
+    let founder = crate::directory::Roles { authority: true, ..Default::default() };
+    assert_eq!(done.config().node.roles, founder);
     for bad in [
         &["fog", "--name", "a", "--onion", "b:1"][..],
         &line[..2],

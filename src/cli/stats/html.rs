@@ -1,6 +1,6 @@
 //! One static page: no script, nothing from elsewhere, light or dark as the reader likes it, and readable without colour.
 
-use super::super::init::role_words;
+use super::super::words::role_words;
 use super::{Row, Table, sign};
 use crate::directory::Uptime;
 use crate::id::Epoch;

@@ -74,7 +74,7 @@ impl Network {
         let mut agreement = self.begun(n, draft);
         let votes = agreement.votes.values_mut().flatten();
         votes.for_each(|vote| more.iter().for_each(|liar| vote.sign(&Self::key(*liar))));
-        agreement.to_text()
+        agreement.to_text(&Self::key(n).node_id())
     }
 
     /// All rounds, with whatever liars show as the first or the last thing that anybody sees in a round; gives where each
@@ -108,7 +108,8 @@ impl Network {
 
     /// Each asks all others, once.
     fn exchange(all: &mut BTreeMap<usize, Agreement>, phase: Phase) {
-        let texts: BTreeMap<_, _> = all.iter().map(|(n, agreement)| (*n, agreement.to_text())).collect();
+        let texts: BTreeMap<_, _> =
+            all.iter().map(|(n, agreement)| (*n, agreement.to_text(&Self::key(*n).node_id()))).collect();
         for (n, agreement) in all {
             let others = texts.iter().filter(|(other, _)| *other != n);
             others.for_each(|(_, text)| agreement.take(text, phase, &Self::key(*n)).unwrap());
@@ -300,7 +301,13 @@ fn what_is_old_foreign_or_garbage_changes_nothing() {
         let mut forged = Agreement::new(NEXT, network.current.clone());
         let vote = Vote::of(Network::key(0).node_id(), &Contents { epoch: NEXT, ..network.current.clone() });
         forged.votes.insert(vote.authority, vec![Witnessed::new(vote, &Network::key(3))]);
-        let texts = vec![stranger.lie(8, draft, &[]), old.to_text(), forged.to_text(), "garbage".into(), String::new()];
+        let texts = vec![
+            stranger.lie(8, draft, &[]),
+            old.to_text(&Network::key(3).node_id()),
+            forged.to_text(&Network::key(3).node_id()),
+            "garbage".into(),
+            String::new(),
+        ];
         texts.into_iter().cycle().skip(round).take(5).collect()
     };
     for late in [false, true] {
@@ -344,7 +351,7 @@ fn one_document_is_signed_and_only_signatures_under_it_count() {
     for n in [1, 2] {
         let mut liar = all.remove(&n).unwrap();
         liar.sign(other.clone(), &Network::key(n));
-        one.take(&liar.to_text(), Phase::Signing, &Network::key(0)).unwrap();
+        one.take(&liar.to_text(&Network::key(n).node_id()), Phase::Signing, &Network::key(0)).unwrap();
     }
     assert_eq!(one.signed(), None);
     assert_eq!(one.document.as_ref().unwrap().signatures().len(), 1);
@@ -356,7 +363,7 @@ fn one_document_is_signed_and_only_signatures_under_it_count() {
 fn votes_come_too_late_when_the_rounds_are_over() {
     let network = Network::new(4, 3);
     let mut one = network.begun(0, network.draft(0));
-    let late = network.begun(1, network.draft(1)).to_text();
+    let late = network.begun(1, network.draft(1)).to_text(&Network::key(1).node_id());
     one.take(&late, Phase::Signing, &Network::key(0)).unwrap();
     one.take(&late, Phase::Before, &Network::key(0)).unwrap();
     assert_eq!(one.votes.len(), 1);
@@ -371,9 +378,9 @@ fn who_starts_again_in_the_middle_has_the_vote_it_gave_before() {
         let network = Network::new(authorities, super::super::least_threshold(count));
         let mut all: BTreeMap<_, _> = (0..count).map(|n| (n, network.begun(n, network.draft(n)))).collect();
         Network::exchange(&mut all, Phase::Round(1));
-        let shown = all[&1].to_text();
+        let shown = all[&1].to_text(&Network::key(1).node_id());
         let resumed = Agreement::resume(NEXT, network.current.clone(), &shown, &Network::key(1)).unwrap();
-        assert_eq!(resumed.to_text(), shown);
+        assert_eq!(resumed.to_text(&Network::key(1).node_id()), shown);
         all.insert(1, resumed);
         Network::exchange(&mut all, Phase::Round(2));
         // It gives no other one, though it would say something else now.
@@ -391,7 +398,13 @@ fn who_is_no_authority_of_the_document_has_no_vote() {
     let network = Network::new(4, 3);
     let mut stranger = network.begun(8, network.draft(0));
     assert_eq!(stranger.votes.len(), 0);
-    stranger.take(&network.begun(1, network.draft(1)).to_text(), Phase::Round(1), &Network::key(8)).unwrap();
+    stranger
+        .take(
+            &network.begun(1, network.draft(1)).to_text(&Network::key(1).node_id()),
+            Phase::Round(1),
+            &Network::key(8),
+        )
+        .unwrap();
     assert_eq!(stranger.votes.values().flatten().map(|vote| vote.signatures.len()).sum::<usize>(), 1);
 }
 
@@ -422,7 +435,7 @@ proptest! {
     #[test]
     fn a_vote_with_anything_changed_is_refused(at in any::<prop::sample::Index>(), byte in 0x0a_u8..0x7f) {
         let network = Network::new(4, 3);
-        let text = network.begun(1, network.draft(1)).to_text();
+        let text = network.begun(1, network.draft(1)).to_text(&Network::key(1).node_id());
         let vote = text.split("\n\n[[node]]").next().unwrap().len();
         let mut changed = text.into_bytes();
         let at = at.index(vote);
