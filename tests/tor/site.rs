@@ -12,7 +12,8 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 /// Seconds where a real network has hours, and few enough packets for five relays that share a machine with all else.
-const PARAMETERS: [&str; 5] = ["min-delay=100ms", "mean-delay=1s", "max-delay=5s", "tick=1s", "send-every=1s"];
+const PARAMETERS: [&str; 6] =
+    ["min-delay=100ms", "mean-delay=1s", "max-delay=5s", "tick=1s", "send-every=2s", "batch-min=0"];
 
 /// Where links come in, and Tor brings them.
 const LINKS: &str = "unix:/run/fog/links.sock";
