@@ -10,7 +10,7 @@
 //! | L2 store | `store` | keep bytes on disk; no decisions |
 //! | L3 engine | `engine` | decide; commit before it answers |
 //! | L4 I/O | `sys` `node` `mta` | talk to the world; no decisions |
-//! | L5 face | `cli` `demo` | talk to people |
+//! | L5 face | `cli` `demo` `sim` | talk to people |
 
 pub mod id;
 pub mod secret;
@@ -37,3 +37,4 @@ pub mod sys;
 
 pub mod cli;
 pub mod demo;
+pub mod sim;

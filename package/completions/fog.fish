@@ -34,6 +34,7 @@ complete -c fog -n "__fish_fog_needs_command" -s q -l quiet -d 'Print nothing bu
 complete -c fog -n "__fish_fog_needs_command" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_needs_command" -s V -l version -d 'Print version'
 complete -c fog -n "__fish_fog_needs_command" -f -a "demo" -d 'A whole network on this machine; watch one letter travel'
+complete -c fog -n "__fish_fog_needs_command" -f -a "simulate" -d 'How well a network hides its mail, and how soon it arrives'
 complete -c fog -n "__fish_fog_needs_command" -f -a "init" -d 'Write the configuration and the keys; never overwrites'
 complete -c fog -n "__fish_fog_needs_command" -f -a "setup" -d 'Tor, Postfix or Exim: show what to change, --apply, --undo'
 complete -c fog -n "__fish_fog_needs_command" -f -a "check" -d 'Find what is wrong with this set-up; writes nothing'
@@ -62,6 +63,27 @@ complete -c fog -n "__fish_fog_using_subcommand demo" -l keep -d 'Leave the netw
 complete -c fog -n "__fish_fog_using_subcommand demo" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand demo" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l nodes -d 'How many nodes; each is a mix' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l mails -d 'How many mails, each of two packets' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l exits -d 'How many nodes are exits too; a third of them if not given' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l bad -d 'So many of the others work together against a sender (again for another number)' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l days -d 'The days over which the mails are handed in' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l letters -d 'Letters that the observer looks at, at most' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l model -d 'Who plays: the nodes\' real engines, or their laws alone' -r -f -a "engines\t'A real engine, store and packets for each node'
+light\t'Slots, ways, delays and batches alone'"
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l seed -d 'Where chance begins: the same number gives the same figures' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l csv -d 'Write the observer\'s figures to this file too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l svg -d 'Draw them into this file' -r -F
+complete -c fog -n "__fish_fog_using_subcommand simulate" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l no-cover -d 'Without cover: nodes send only mail (light model)'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l no-receipts -d 'Without receipts (light model)'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand init" -l join -d 'Join the network of this directory document' -r -F
 complete -c fog -n "__fish_fog_using_subcommand init" -l trust -d 'An authority whose signature counts, as its operator told you' -r
 complete -c fog -n "__fish_fog_using_subcommand init" -l threshold -d 'How many signatures it takes [default: the least that is safe]' -r

@@ -19,6 +19,7 @@ pub mod node_info;
 pub mod queue;
 pub mod send;
 pub mod setup;
+pub mod simulate;
 pub mod stats;
 pub mod status;
 mod words;
@@ -50,6 +51,8 @@ struct Cli {
 enum Verb {
     /// A whole network on this machine; watch one letter travel
     Demo(demo::Args),
+    /// How well a network hides its mail, and how soon it arrives
+    Simulate(simulate::Args),
     /// Write the configuration and the keys; never overwrites
     Init(init::Args),
     /// Tor, Postfix or Exim: show what to change, --apply, --undo
@@ -84,7 +87,7 @@ enum Verb {
 
 /// The verbs in groups, as `fog --help` shows them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Try it", &["demo"]),
+    ("Try it", &["demo", "simulate"]),
     ("Set up", &["init", "setup", "check", "config"]),
     ("Use", &["send", "queue"]),
     ("Watch", &["status", "stats"]),
@@ -139,6 +142,7 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
         Some(Verb::Queue(args)) => queue::run(args, &cli.global),
         Some(Verb::Config(args)) => config::run(args, &cli.global),
         Some(Verb::Demo(args)) => demo::run(args, &cli.global),
+        Some(Verb::Simulate(args)) => simulate::run(args, &cli.global),
         Some(Verb::Node(args)) => node::run(args, &cli.global),
         Some(Verb::Init(args)) => init::run(args, &cli.global),
         Some(Verb::Setup(args)) => setup::run(args, &cli.global),
