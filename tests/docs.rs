@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The page of each verb.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 19] = [
     ("demo", "fog-demo.1"),
     ("simulate", "fog-simulate.1"),
     ("init", "fog-directory.8"),
@@ -22,7 +22,9 @@ const PAGES: [(&str, &str); 17] = [
     ("node", "fog-node.8"),
     ("exit", "fog-node.8"),
     ("status", "fog-status.8"),
+    ("route", "fog-stats.8"),
     ("stats", "fog-stats.8"),
+    ("ping", "fog-stats.8"),
     ("queue", "fog-status.8"),
     ("config", "fog-status.8"),
     ("milter", "fog-milter.8"),

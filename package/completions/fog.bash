@@ -49,8 +49,14 @@ _fog() {
             fog,node-info)
                 cmd="fog__subcmd__node__subcmd__info"
                 ;;
+            fog,ping)
+                cmd="fog__subcmd__ping"
+                ;;
             fog,queue)
                 cmd="fog__subcmd__queue"
+                ;;
+            fog,route)
+                cmd="fog__subcmd__route"
                 ;;
             fog,send)
                 cmd="fog__subcmd__send"
@@ -131,7 +137,7 @@ _fog() {
 
     case "${cmd}" in
         fog)
-            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo simulate init setup check config send queue status stats node-info keys directory block node exit milter"
+            opts="-c -j -q -h -V --config --set --json --quiet --color --help --version demo simulate init setup check config send route queue status ping stats node-info keys directory block node exit milter"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1032,6 +1038,36 @@ _fog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        fog__subcmd__ping)
+            opts="-l -s -c -j -q -h --link --show --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         fog__subcmd__queue)
             opts="-c -j -q -h --config --set --json --quiet --color --help list retry flush drop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1129,6 +1165,40 @@ _fog() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fog__subcmd__route)
+            opts="-c -j -q -h --size --config --set --json --quiet --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

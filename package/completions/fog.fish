@@ -40,8 +40,10 @@ complete -c fog -n "__fish_fog_needs_command" -f -a "setup" -d 'Tor, Postfix or 
 complete -c fog -n "__fish_fog_needs_command" -f -a "check" -d 'Find what is wrong with this set-up; writes nothing'
 complete -c fog -n "__fish_fog_needs_command" -f -a "config" -d 'What is configured (-n: what differs from the defaults)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "send" -d 'Hand over a mail (sendmail-like; also the MTA\'s pipe)'
+complete -c fog -n "__fish_fog_needs_command" -f -a "route" -d 'How an address would be sent, how long, how well hidden'
 complete -c fog -n "__fish_fog_needs_command" -f -a "queue" -d 'What waits here: list | retry | drop'
 complete -c fog -n "__fish_fog_needs_command" -f -a "status" -d 'This node, now (--watch, --json, --nagios)'
+complete -c fog -n "__fish_fog_needs_command" -f -a "ping" -d 'Whether mail gets through (--link: whether nodes answer)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "stats" -d 'Every node\'s last 12 epochs (--html DIR, --format ...)'
 complete -c fog -n "__fish_fog_needs_command" -f -a "node-info" -d 'This node\'s signed descriptor, to give to the directory'
 complete -c fog -n "__fish_fog_needs_command" -f -a "keys" -d 'This node\'s mix keys: list | rotate'
@@ -173,6 +175,15 @@ complete -c fog -n "__fish_fog_using_subcommand send" -s i -d 'Taken for sendmai
 complete -c fog -n "__fish_fog_using_subcommand send" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand send" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand send" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand route" -l size -d 'How large the mail is, as in 40K' -r
+complete -c fog -n "__fish_fog_using_subcommand route" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand route" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand route" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand route" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand route" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand route" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand queue; and not __fish_seen_subcommand_from list retry flush drop" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
 complete -c fog -n "__fish_fog_using_subcommand queue; and not __fish_seen_subcommand_from list retry flush drop" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
 complete -c fog -n "__fish_fog_using_subcommand queue; and not __fish_seen_subcommand_from list retry flush drop" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -229,6 +240,16 @@ complete -c fog -n "__fish_fog_using_subcommand status" -l nagios -d 'One line f
 complete -c fog -n "__fish_fog_using_subcommand status" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand status" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand status" -s h -l help -d 'Print help'
+complete -c fog -n "__fish_fog_using_subcommand ping" -s c -l config -d 'The configuration file; conf.d/*.toml beside it is read too' -r -F
+complete -c fog -n "__fish_fog_using_subcommand ping" -l set -d 'Override one key of the configuration, as in --set spool.max=2G' -r
+complete -c fog -n "__fish_fog_using_subcommand ping" -l color -d 'Colour what is printed' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c fog -n "__fish_fog_using_subcommand ping" -s l -l link -d 'Only whether the node answers and proves its key: sends nothing through the network'
+complete -c fog -n "__fish_fog_using_subcommand ping" -s s -l show -d 'Don\'t wait: tell how far the loops are that were asked for, ask for no others'
+complete -c fog -n "__fish_fog_using_subcommand ping" -s j -l json -d 'Print JSON, errors too'
+complete -c fog -n "__fish_fog_using_subcommand ping" -s q -l quiet -d 'Print nothing but errors'
+complete -c fog -n "__fish_fog_using_subcommand ping" -s h -l help -d 'Print help'
 complete -c fog -n "__fish_fog_using_subcommand stats" -l format -d 'How to print it' -r -f -a "text\t'For people: a strip for each node'
 json\t'One object'
 mlist2\t'The list that clients of the earlier remailers read'

@@ -16,7 +16,9 @@ mod master_cf;
 pub mod milter;
 pub mod node;
 pub mod node_info;
+pub mod ping;
 pub mod queue;
+pub mod route;
 pub mod send;
 pub mod setup;
 pub mod simulate;
@@ -63,10 +65,14 @@ enum Verb {
     Config(config::Args),
     /// Hand over a mail (sendmail-like; also the MTA's pipe)
     Send(send::Args),
+    /// How an address would be sent, how long, how well hidden
+    Route(route::Args),
     /// What waits here: list | retry | drop
     Queue(queue::Args),
     /// This node, now (--watch, --json, --nagios)
     Status(status::Args),
+    /// Whether mail gets through (--link: whether nodes answer)
+    Ping(ping::Args),
     /// Every node's last 12 epochs (--html DIR, --format ...)
     Stats(stats::Args),
     /// This node's signed descriptor, to give to the directory
@@ -89,8 +95,8 @@ enum Verb {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Try it", &["demo", "simulate"]),
     ("Set up", &["init", "setup", "check", "config"]),
-    ("Use", &["send", "queue"]),
-    ("Watch", &["status", "stats"]),
+    ("Use", &["send", "route", "queue"]),
+    ("Watch", &["status", "ping", "stats"]),
     ("Operate", &["node-info", "keys", "directory", "block"]),
     ("Services", &["node", "exit", "milter"]),
 ];
@@ -137,7 +143,15 @@ pub fn run(args: &[OsString], parent: Parent) -> ExitCode {
             let (line, code) = status::nagios(&cli.global);
             return print(line.as_bytes()).map_or(ExitCode::Unknown, |()| code);
         }
+        Some(Verb::Route(args)) => match route::run(args, &cli.global) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some(Verb::Status(args)) => status::run(args, &cli.global),
+        Some(Verb::Ping(args)) => match ping::run(args, &cli.global) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Some(Verb::Stats(args)) => stats::run(args, &cli.global),
         Some(Verb::Queue(args)) => queue::run(args, &cli.global),
         Some(Verb::Config(args)) => config::run(args, &cli.global),

@@ -2,9 +2,10 @@
 
 use super::error::CliError;
 use super::global::Global;
-use super::words::{candidate, command, io_trouble, key_trouble, store_trouble};
+use super::words::{candidate, command, document_in_use, io_trouble, key_trouble, store_trouble};
 use crate::config::Config;
 use crate::directory::{Identity, MIX_KEYS, Params, Signed};
+use crate::engine;
 use crate::id::Epoch;
 use crate::node::descriptor::{self, NoDescriptor};
 use crate::sphinx::xwing::{MixKey, PublicKey};
@@ -70,7 +71,14 @@ pub(super) fn current(
         Err(error) => return Err(store_trouble(&config.spool.path, &error)),
     };
     let mix_keys = mix_keys(config, &mut store, running)?;
-    descriptor::current(config, params, key, authority(config)?, mix_keys, now).map_err(|none| match none {
+    let measured = match document_in_use(config, now, global) {
+        Ok(document) => {
+            engine::measured(&store, &document, now).map_err(|error| store_trouble(&config.spool.path, &error))?
+        }
+        // A node that is to join has nothing to go by yet, and has measured nobody.
+        Err(_) => None,
+    };
+    descriptor::current(config, params, key, authority(config)?, (mix_keys, measured), now).map_err(|none| match none {
         NoDescriptor::Malformed(_) => CliError::new(ExitCode::Bug, none.to_string()),
         NoDescriptor::Unwritable(error) => io_trouble(&descriptor::path(config), &error),
     })

@@ -71,7 +71,7 @@ pub fn nagios(global: &Global) -> (String, ExitCode) {
 
 /// What hinders mail is critical; what may come right by itself is a warning.
 fn verdict(status: &Value) -> (&'static str, ExitCode) {
-    let critical = ["fork", "clock-off", "clock-set-back", "directory-stale", "not-enough-nodes", "spool-full"];
+    let critical = ["fork", "clock-off", "clock-set-back", "directory-stale", "n-1", "not-enough-nodes", "spool-full"];
     let warnings = words(status);
     let no_links = member(status, &["links", "up"]) == 0 && member(status, &["tor"]) == "down";
     if no_links || warnings.iter().any(|warning| critical.contains(warning)) {
@@ -145,16 +145,21 @@ fn can_send(status: &Value) -> String {
         return "no: nothing is sent, mail waits".into();
     }
     let exits = match number(&["exits"]) {
-        1 => "1 exit is known".to_owned(),
-        exits => format!("{exits} exits are known"),
+        1 => "1 exit".to_owned(),
+        exits => format!("{exits} exits"),
     };
-    format!("yes: links to {} of {} nodes are open, {exits}", number(&["links", "up"]), number(&["links", "known"]))
+    format!("yes: {} of {} nodes reachable, {exits}", number(&["links", "up"]), number(&["links", "known"]))
 }
 
 fn directory(status: &Value, now: Time) -> String {
-    let epoch = member(status, &["directory", "epoch"]);
+    let of = |key: &str| member(status, &["directory", key]);
+    let epoch = of("epoch");
+    let signed = match (of("signed_by").as_u64(), of("authorities").as_u64()) {
+        (Some(have), Some(all)) => format!(", signed by {have} of {all}"),
+        _ => String::new(),
+    };
     match time(member(status, &["directory", "valid_until"])) {
-        Some(until) if until > now => format!("epoch {epoch}, valid for {} more", span_words(until.since(now))),
+        Some(until) if until > now => format!("epoch {epoch}, valid for {} more{signed}", span_words(until.since(now))),
         _ => format!("epoch {epoch}, expired"),
     }
 }
@@ -192,6 +197,7 @@ fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
     line("  held here", &format!("{} packets (mixing), {} overdue", most("held"), most("overdue")));
     line("  cover", &format!("{} packets that ended here", most("cover")));
     line("  own mail", &format!("{} waiting, {} refused", most("waiting"), most("refused")));
+    line("own test loops", &loops(period));
     line(
         "spool",
         match member(period, &["spool"]).as_str() {
@@ -200,6 +206,17 @@ fn period_lines(period: &Value, line: &mut impl FnMut(&str, &str)) {
             _ => "has room",
         },
     );
+}
+
+/// Those that were due in this epoch or the one before.
+fn loops(period: &Value) -> String {
+    let number = |key: &str| member(period, &["loops", key]).as_u64();
+    let (back, lost) = (number("back").unwrap_or(0), number("lost").unwrap_or(0));
+    if back + lost == 0 {
+        return "none is due back yet".to_owned();
+    }
+    let median = number("median_s").map(|s| format!(", median {}", span_words(Duration::from_secs(s))));
+    format!("{back} of {} came back{}", back + lost, median.unwrap_or_default())
 }
 
 fn exit(period: &Value) -> String {
@@ -222,6 +239,7 @@ fn sentence(warning: &str) -> &str {
         "directory-unsigned" => "this authority could not sign the next directory document",
         "spool-full" => "the spool is full: mail waits in the MTA (spool.max)",
         "spool-low" => "the spool is nearly full (spool.max)",
+        "n-1" => "no loop comes back: somebody may hold back packets (fog ping --link)",
         "tor-down" => "Tor takes no requests: systemctl status tor",
         "no-exit-process" => "fog exit isn't there: systemctl status fog-exit",
         other => other,
@@ -242,10 +260,12 @@ mod tests {
         json!({
             "v": 1, "name": "kvara", "version": "0.3.0", "roles": { "mix": true, "exit": true },
             "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 6, "up": 5 }, "exits": 3,
-            "tor": "up", "directory": { "epoch": 1482, "valid_until": "2026-06-07T15:27:00Z" }, "exit_process": true,
+            "tor": "up", "directory": { "epoch": 1482, "valid_until": "2026-06-07T15:27:00Z",
+                "signed_by": 4, "authorities": 5 }, "exit_process": true,
             "period": {
                 "seconds": 3600, "in": 64, "out": 64, "held": 48, "cover": 8, "overdue": 8, "waiting": 8, "dropped": 8,
                 "refused": 8, "exit_waiting": 8, "exit_deferred": 8, "exit_refused": 16, "spool": "enough",
+                "loops": { "back": 47, "lost": 1, "median_s": 40_800 },
             },
             "warnings": [],
         })
@@ -259,14 +279,15 @@ mod tests {
     fn a_node_that_is_well_is_told_in_a_few_lines() {
         let want = "\
 kvara           mix + exit                 fog 0.3.0, up 9 d
-can send        yes: links to 5 of 6 nodes are open, 3 exits are known
+can send        yes: 5 of 6 nodes reachable, 3 exits
 tor             takes requests
-directory       epoch 1482, valid for 19 h more
+directory       epoch 1482, valid for 19 h more, signed by 4 of 5
 traffic         of the last 1 h, rounded up:
   packets       at most 64 in, at most 64 out, at most 8 dropped
   held here     at most 48 packets (mixing), at most 8 overdue
   cover         at most 8 packets that ended here
   own mail      at most 8 waiting, at most 8 refused
+own test loops  47 of 48 came back, median 11 h 20 min
 spool           has room
 exit            is there; at most 8 waiting, 8 deferred, 16 refused
 warnings        none
@@ -281,7 +302,7 @@ warnings        none
     fn one_exit_is_one() {
         let mut status = status();
         *status.get_mut("exits").unwrap() = json!(1);
-        assert_eq!(can_send(&status), "yes: links to 5 of 6 nodes are open, 1 exit is known");
+        assert_eq!(can_send(&status), "yes: 5 of 6 nodes reachable, 1 exit");
     }
 
     #[test]
@@ -313,6 +334,7 @@ warnings        expired directory: get a new one, then systemctl reload fog-node
             (json!(["no-exit-process"]), ExitCode::No),
             (json!(["spool-low", "tor-down"]), ExitCode::No),
             (json!(["spool-full", "no-exit-process"]), ExitCode::Critical),
+            (json!(["n-1"]), ExitCode::Critical),
             (json!(["directory-stale"]), ExitCode::Critical),
             (json!(["clock-off"]), ExitCode::Critical),
             (json!(["clock-set-back"]), ExitCode::Critical),

@@ -84,6 +84,11 @@ impl Entry {
         Ok(entry)
     }
 
+    /// Send slots that they need still.
+    pub(super) fn slots_needed(&self) -> u64 {
+        self.mails.values().map(|mail| u64::from(mail.slots())).sum()
+    }
+
     /// Mails that wait.
     pub(super) fn waiting(&self) -> u64 {
         size(self.mails.len())
@@ -347,6 +352,12 @@ fn abandon<R>(batch: &mut Batch<'_, '_, R>, mail: &mut Mail) -> Result<(), Store
 fn spares(packed: usize) -> usize {
     let needed = packed.div_ceil(shards::SHARD_LEN);
     (needed * 2).div_ceil(5).min(shards::MAX_SHARDS.saturating_sub(needed))
+}
+
+/// Of how many pieces a message of so many bytes has to arrive, and how many are sent; none if no set holds it.
+#[must_use]
+pub fn pieces_of(packed: usize) -> Option<(usize, usize)> {
+    Some((packed.div_ceil(shards::SHARD_LEN), usize::from(pieces(packed)?)))
 }
 
 /// How many pieces a message of so many bytes is cut into, spares included; none if no set holds it.

@@ -7,13 +7,11 @@ use super::rows::Loop;
 use crate::directory::Document;
 use crate::id::NodeId;
 use crate::message::payload::Payload;
+use crate::mix::chain::Chain;
 use crate::mix::route;
 use crate::store::{RowId, Shelf, Store, StoreError};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
-
-/// Epochs for which a loop is remembered after it was due: what is told of a node reaches back as far.
-const REMEMBERED: u32 = 12;
 
 /// The loops that left here, those under way and those whose outcome counts still.
 #[derive(Debug, Default)]
@@ -32,29 +30,34 @@ impl Loops {
         Ok(loops)
     }
 
-    /// Sends one. False if there is no path for it, or no room.
+    /// Sends one, through `wished` if there is a path. Gives its way; none if there is no path for it, or no room.
     pub(super) fn send<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         document: &Document,
         relay: &mut Relay,
         firsts: &[NodeId],
-    ) -> Result<bool, StoreError> {
+        wished: Option<NodeId>,
+    ) -> Result<Option<Vec<NodeId>>, StoreError> {
         let mut mark = [0; 32];
         batch.rng.fill_bytes(&mut mark);
         let payload = Payload::Loop(mark).encode(batch.rng);
         let me = batch.setup.me;
-        let draw = |rng: &mut R| route::loop_path(document, &me, firsts, rng).ok();
-        let Some(built) = build::deliver(batch, document, &payload, draw) else { return Ok(false) };
+        let through = wished.map(|id| through(document, id)).unwrap_or_default();
+        let draw = |rng: &mut R| {
+            let wished = route::loop_path(document, &me, firsts, &through, rng);
+            wished.or_else(|_| route::loop_path(document, &me, firsts, &Chain::default(), rng)).ok()
+        };
+        let Some(built) = build::deliver(batch, document, &payload, draw) else { return Ok(None) };
         if !relay.send_own(batch, &built)? {
-            return Ok(false);
+            return Ok(None);
         }
-        let path = built.path.iter().filter(|id| **id != me).copied().collect();
-        let row = Loop { mark, path, left: built.leaves, due: built.ends, back: None };
+        let path: Vec<NodeId> = built.path.iter().filter(|id| **id != me).copied().collect();
+        let row = Loop { mark, path: path.clone(), left: built.leaves, due: built.ends, back: None };
         let id = batch.txn.put(Shelf::Loops, batch.epoch, &row.encode(), &[], &[], batch.rng)?;
         self.insert(id, row);
         batch.counts.loops += 1;
-        Ok(true)
+        Ok(Some(path))
     }
 
     fn insert(&mut self, id: RowId, row: Loop) {
@@ -78,15 +81,31 @@ impl Loops {
         batch.txn.set_meta(Shelf::Loops, id, batch.epoch, &row.encode(), batch.rng)
     }
 
-    /// Forgets those that are too old to say anything of a node as it is.
-    pub(super) fn expire<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
-        let oldest = batch.now.minus(batch.epoch_length * REMEMBERED);
-        // In the order in which they left, which is nearly that in which they are due.
-        while let Some(first) = self.rows.first_entry().filter(|first| first.get().due < oldest) {
-            let (id, row) = first.remove_entry();
+    /// Those of which it is not known yet what became of them, and those of which it is.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Loop> + Clone {
+        self.rows.values()
+    }
+
+    /// Takes out those of which `is_over` says so.
+    pub(super) fn take<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        is_over: impl Fn(&Loop) -> bool,
+    ) -> Result<Vec<Loop>, StoreError> {
+        let mut taken = Vec::new();
+        for (id, row) in self.rows.extract_if(.., |_, row| is_over(row)) {
             self.marks.remove(&row.mark);
             batch.txn.delete(Shelf::Loops, id)?;
+            taken.push(row);
         }
-        Ok(())
+        Ok(taken)
     }
+}
+
+/// A wish for a path with `id` behind the first hop, which is kept: last but one, or at the end if it is no mix.
+fn through(document: &Document, id: NodeId) -> Chain {
+    let is_mix = document.node(&id).is_some_and(|node| node.mix);
+    let hops = usize::from(document.params().hops);
+    let at = if is_mix && hops > 2 { hops - 2 } else { hops.saturating_sub(1) };
+    Chain::from_hops((0..hops).map(|n| (n == at).then_some(id)).collect())
 }

@@ -15,11 +15,13 @@ mod entry;
 mod epochs;
 mod exit;
 mod first_hops;
+mod health;
 mod keys;
 mod loops;
 mod meter;
 mod outbox;
 mod parts;
+mod pings;
 mod pool;
 mod proof;
 mod queue;
@@ -27,18 +29,22 @@ mod quota;
 mod relay;
 mod rows;
 mod schedule;
+mod tally;
 mod witness;
 
 pub use clock::ClockFault;
+pub use entry::pieces_of;
 pub use exit::WINDOW as EXIT_WINDOW;
+pub use health::{LoopFigures, measured};
 pub use keys::rotate as rotate_mix_keys;
 pub use meter::Limits;
+pub use pings::{PingAnswer, PingAsk, Pinged};
 pub use queue::{Listed, QueueAnswer, QueueAsk, QueueId, State};
 pub use relay::WINDOW;
 pub use witness::{Print, Witness};
 
 use crate::delivery::Disposition;
-use crate::directory::{Document, MIX_KEYS, Params};
+use crate::directory::{Document, MIX_KEYS, Measured, Params};
 use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::mail::block::BlockList;
@@ -159,6 +165,13 @@ pub enum Input {
         /// What.
         ask: QueueAsk,
     },
+    /// The operator wants loops through certain nodes, or to know how they do. Answered by `Output::Ping`.
+    Ping {
+        /// Comes back with the answer.
+        token: Token,
+        /// What.
+        ask: PingAsk,
+    },
 }
 
 /// What is to be done outside; everything it rests on is committed.
@@ -177,6 +190,13 @@ pub enum Output {
         token: Token,
         /// What came of it.
         answer: QueueAnswer,
+    },
+    /// The answer to what the operator wanted of loops.
+    Ping {
+        /// As it came.
+        token: Token,
+        /// What came of it.
+        answer: PingAnswer,
     },
     /// The packet is disposed of: kept, a duplicate or refused; the neighbour can't tell which.
     Disposed(Token),
@@ -305,6 +325,8 @@ pub struct Held {
     pub overdue: u64,
     /// Mails that wait for their send slots.
     pub mails: u64,
+    /// The slots that they need.
+    pub slots: u64,
     /// Mails that wait for the local MTA.
     pub outbox: u64,
     /// Of the rooms for mail of this node, for packets of others and for mail that waits for the local MTA, the share in
@@ -501,7 +523,7 @@ impl Engine {
             batch.txn.drop_marks(kind, epoch);
         }
         for input in inputs {
-            apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.exit)?;
+            apply(input, &mut batch, &self.keys, &mut self.relay, &mut self.entry, &mut self.schedule, &mut self.exit)?;
         }
         advance(&mut batch, &mut self.relay, &mut self.entry, &mut self.schedule, &mut self.exit)?;
         self.epochs.work(&mut batch, self.clock.good())?;
@@ -542,6 +564,28 @@ impl Engine {
         self.counts
     }
 
+    /// What became of this node's loops of late.
+    #[must_use]
+    pub fn loops(&self, now: Time) -> LoopFigures {
+        self.schedule.figures(self.epoch_of(now))
+    }
+
+    /// Whether all loops stay away: somebody may hold back everything but what they want to follow.
+    #[must_use]
+    pub const fn is_held_back(&self) -> bool {
+        self.schedule.is_held_back()
+    }
+
+    /// What this node has found of the others of its document, for its descriptor; none before it has measured any.
+    #[must_use]
+    pub fn measured(&self, now: Time) -> Option<Measured> {
+        self.schedule.measured(self.document.as_deref()?, self.epoch_of(now))
+    }
+
+    fn epoch_of(&self, now: Time) -> Epoch {
+        now.epoch(self.document.as_ref().map_or_else(|| Params::default().epoch, |document| document.params().epoch))
+    }
+
     /// What is held now.
     ///
     /// # Errors
@@ -552,6 +596,7 @@ impl Engine {
             packets: self.relay.packets(),
             overdue: self.relay.overdue(),
             mails: self.entry.waiting(),
+            slots: self.entry.slots_needed(),
             outbox: self.exit.waiting(),
             percent: self.quota.percent(own, self.setup.rooms()),
         })
@@ -690,6 +735,7 @@ fn apply<R: CryptoRng>(
     keys: &Keys,
     relay: &mut Relay,
     entry: &mut Entry,
+    schedule: &mut Schedule,
     exit: &mut Exit,
 ) -> Result<(), StoreError> {
     match input {
@@ -713,6 +759,11 @@ fn apply<R: CryptoRng>(
             Ok(())
         }
         Input::Delivered { id, disposition } => exit.delivered(batch, id, disposition),
+        Input::Ping { token, ask } => {
+            let answer = schedule.ask(batch, &ask)?;
+            batch.out.push(Output::Ping { token, answer });
+            Ok(())
+        }
         Input::Queue { token, ask } => Engine::ask(batch, entry, exit, token, ask),
         // Taken before the batch began.
         Input::Document(_) | Input::Fork | Input::Settings(_) | Input::Uptime(_) | Input::Clock { .. } => Ok(()),

@@ -201,6 +201,11 @@ impl Relay {
         self.pool.keep(now, id);
     }
 
+    /// Whether there is a link to anybody.
+    pub(super) fn has_link(&self) -> bool {
+        self.neighbours.values().any(|neighbour| neighbour.up)
+    }
+
     /// Whether packets can't go to this node now. A link that has just been asked for, or has just broken, counts as one.
     pub(super) fn is_down<R>(&self, batch: &Batch<'_, '_, R>, node: &NodeId) -> bool {
         let since = self.neighbours.get(node).and_then(|neighbour| neighbour.down_since);

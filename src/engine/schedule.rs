@@ -4,10 +4,12 @@ use super::Batch;
 use super::build;
 use super::entry::Entry;
 use super::first_hops::FirstHops;
+use super::health::{Health, LoopFigures};
 use super::loops::Loops;
+use super::pings::{PingAnswer, PingAsk, Pings};
 use super::relay::Relay;
-use crate::directory::Document;
-use crate::id::NodeId;
+use crate::directory::{Document, Measured};
+use crate::id::{Epoch, NodeId};
 use crate::mix::schedule::{is_loop, next_slot};
 use crate::store::{Store, StoreError};
 use crate::time::Time;
@@ -23,11 +25,14 @@ pub(super) struct Schedule {
     next: Option<Time>,
     firsts: FirstHops,
     loops: Loops,
+    health: Health,
+    pings: Pings,
 }
 
 impl Schedule {
     pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
-        Ok(Self { next: None, firsts: FirstHops::open(store)?, loops: Loops::open(store)? })
+        let (firsts, loops) = (FirstHops::open(store)?, Loops::open(store)?);
+        Ok(Self { next: None, firsts, loops, health: Health::open(store)?, pings: Pings::open(store)? })
     }
 
     /// The next slot; none while nothing may be sent.
@@ -44,6 +49,43 @@ impl Schedule {
         self.loops.back(batch, mark)
     }
 
+    /// What became of loops of late.
+    pub(super) fn figures(&self, now: Epoch) -> LoopFigures {
+        self.health.figures(now)
+    }
+
+    /// Whether all loops stay away.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.health.is_alarming()
+    }
+
+    /// What this node has found of others, for its descriptor.
+    pub(super) fn measured(&self, document: &Document, now: Epoch) -> Option<Measured> {
+        self.health.measured(document, now)
+    }
+
+    /// Does what is asked about loops through certain nodes.
+    pub(super) fn ask<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        ask: &PingAsk,
+    ) -> Result<PingAnswer, StoreError> {
+        self.pings.ask(batch, ask, self.loops.rows())
+    }
+
+    fn send_loop<R: CryptoRng>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        document: &Document,
+        relay: &mut Relay,
+        firsts: &[NodeId],
+    ) -> Result<bool, StoreError> {
+        let wished = self.pings.next(batch.rng);
+        let Some(path) = self.loops.send(batch, document, relay, firsts, wished)? else { return Ok(false) };
+        self.pings.sent(batch, &path)?;
+        Ok(true)
+    }
+
     /// Uses the slots that have come.
     pub(super) fn slots<R: CryptoRng>(
         &mut self,
@@ -51,7 +93,8 @@ impl Schedule {
         entry: &mut Entry,
         relay: &mut Relay,
     ) -> Result<(), StoreError> {
-        self.loops.expire(batch)?;
+        let outcomes = self.health.settle(batch, &mut self.loops, relay.has_link())?;
+        self.pings.settled(batch, &outcomes)?;
         let Some(document) = batch.sends_by() else {
             // Nothing may be sent: no slot comes before there is a document to send by.
             self.next = None;
@@ -85,7 +128,7 @@ impl Schedule {
             return Ok(());
         }
         let is_used = if is_loop(batch.rng) {
-            self.loops.send(batch, document, relay, &firsts)?
+            self.send_loop(batch, document, relay, &firsts)?
         } else {
             entry.send(batch, document, relay, &firsts)?
         };

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod delay;
 pub mod epoch;
 pub mod firsts;
+pub mod forecast;
 pub mod health;
 pub mod random;
 pub mod retry;

@@ -21,6 +21,7 @@ pub fn exits_for(document: &Document, recipient: &Address, size: u64) -> Vec<Nod
 }
 
 /// One of `exits`, each as likely, leaving out ourselves and those to which no path can be made, or none along `chain`.
+/// One that the document calls unreliable is drawn only where no other is left, or where it is wished for.
 ///
 /// # Errors
 /// `NotEnoughNodes` if none is left.
@@ -31,14 +32,35 @@ pub fn exit(
     front: Front<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<NodeId, NotEnoughNodes> {
-    let usable: Vec<_> = exits.iter().filter(|exit| is_usable(document, me, exit, front)).collect();
-    choose(&usable, rng).map(|exit| **exit).ok_or(NotEnoughNodes)
+    last(document, me, exits, front, Mixes::Reliable, rng)
+}
+
+/// Which mixes may be drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mixes {
+    /// Those that the document doesn't call unreliable.
+    Reliable,
+    /// All: so that it is seen if one that had fallen comes up again.
+    All,
+}
+
+fn last(
+    document: &Document,
+    me: &NodeId,
+    among: &[NodeId],
+    front: Front<'_>,
+    drawn: Mixes,
+    rng: &mut impl CryptoRng,
+) -> Result<NodeId, NotEnoughNodes> {
+    let usable: Vec<_> = among.iter().filter(|last| is_usable(document, me, last, front, drawn)).collect();
+    let reliable: Vec<_> = usable.iter().copied().filter(|last| document.is_reliable(last)).collect();
+    choose(if reliable.is_empty() { &usable } else { &reliable }, rng).map(|last| **last).ok_or(NotEnoughNodes)
 }
 
 /// Whether there is a path along `chain` to any of `exits`.
 #[must_use]
 pub fn is_possible(document: &Document, me: &NodeId, exits: &[NodeId], chain: &Chain) -> bool {
-    exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[] }))
+    exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[] }, Mixes::Reliable))
 }
 
 /// Whether there is a path for a mail of ours to any exit at all.
@@ -66,8 +88,8 @@ impl Front<'_> {
 }
 
 /// The path of a mail to `exit`: the network's number of hops, the exit last. Before it come mixes: those that are wished
-/// for, in their places, and each other one drawn uniformly from those that are neither on the path already, nor of the
-/// family of one that is, nor of ours.
+/// for, in their places, and each other one drawn uniformly from those that the document doesn't call unreliable and that
+/// are neither on the path already, nor of the family of one that is, nor of ours.
 ///
 /// # Errors
 /// `NotEnoughNodes` if they don't suffice, one that is named can't stand there, or `exit` is no exit of the document, is
@@ -82,7 +104,7 @@ pub fn path(
     if !is_exit(document, exit) {
         return Err(NotEnoughNodes);
     }
-    along(document, me, exit, front, rng)
+    along(document, me, exit, front, Mixes::Reliable, rng)
 }
 
 /// The path of cover traffic that nobody answers for: to an exit, drawn as the exits of mails are, or where there is no
@@ -98,14 +120,14 @@ pub fn drop_path(
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
     let (chain, mixes) = (Chain::default(), all_mixes(document));
     let front = Front { chain: &chain, firsts };
-    let last =
-        exit(document, me, &all_exits(document), front, rng).or_else(|_| exit(document, me, &mixes, front, rng))?;
-    along(document, me, &last, front, rng)
+    let end = last(document, me, &all_exits(document), front, Mixes::All, rng)
+        .or_else(|_| last(document, me, &mixes, front, Mixes::All, rng))?;
+    along(document, me, &end, front, Mixes::All, rng)
 }
 
 /// The path of a loop: as many hops as a mail's, then ourselves. The last of the others is drawn as the exits of mails
 /// are in one half of the cases, and is the other one of `firsts` in the other half, as it is for receipts on their way
-/// to us: so nobody can tell a loop by the hop that it stands at.
+/// to us: so nobody can tell a loop by the hop that it stands at. Those that `through` names are on it.
 ///
 /// # Errors
 /// `NotEnoughNodes` if there is no such path.
@@ -113,26 +135,30 @@ pub fn loop_path(
     document: &Document,
     me: &NodeId,
     firsts: &[NodeId],
+    through: &Chain,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
-    let chain = Chain::default();
-    let front = Front { chain: &chain, firsts };
+    let front = Front { chain: through, firsts };
     let mixes = all_mixes(document);
     let exits: Vec<_> = mixes.iter().filter(|id| is_exit(document, id)).copied().collect();
-    let last = if below(2, rng) == 0 { exit(document, me, firsts, front, rng) } else { Err(NotEnoughNodes) };
-    let last = last.or_else(|_| exit(document, me, &exits, front, rng));
-    let last = last.or_else(|_| exit(document, me, &mixes, front, rng))?;
-    let mut path = along(document, me, &last, front, rng)?;
+    let end = if below(2, rng) == 0 { last(document, me, firsts, front, Mixes::All, rng) } else { Err(NotEnoughNodes) };
+    let end = end.or_else(|_| last(document, me, &exits, front, Mixes::All, rng));
+    let end = end.or_else(|_| last(document, me, &mixes, front, Mixes::All, rng))?;
+    let mut path = along(document, me, &end, front, Mixes::All, rng)?;
     path.push(*me);
     Ok(path)
 }
 
-/// The mixes that a packet of ours may go to first.
+/// The mixes that a packet of ours may go to first: those that the document doesn't call unreliable, if there are any.
 #[must_use]
 pub fn firsts(document: &Document, me: &NodeId) -> Vec<NodeId> {
     let ours = document.node(me);
     let is_free = |node: &Descriptor| ours.is_none_or(|ours| !are_kin(ours, node));
-    document.nodes().filter(|(id, node)| node.mix && *id != me && is_free(node)).map(|(id, _)| *id).collect()
+    let all: Vec<_> =
+        document.nodes().filter(|(id, node)| node.mix && *id != me && is_free(node)).map(|(id, _)| *id).collect();
+    let reliable: Vec<_> = all.iter().filter(|id| document.is_reliable(id)).copied().collect();
+    // Where all have fallen, loops have to find out who comes up again.
+    if reliable.is_empty() { all } else { reliable }
 }
 
 /// Whether one operator runs both, as they say.
@@ -161,10 +187,11 @@ fn along(
     me: &NodeId,
     last: &NodeId,
     front: Front<'_>,
+    drawn: Mixes,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
     let mixes = front.chain.mixes(document);
-    let mut left = mixes_left(document, me, last, &mixes).ok_or(NotEnoughNodes)?;
+    let mut left = mixes_left(document, me, last, &mixes, drawn).ok_or(NotEnoughNodes)?;
     let mut path = Vec::with_capacity(mixes.len() + 1);
     for named in mixes {
         if let Some(id) = named {
@@ -186,12 +213,14 @@ fn mixes_left<'a>(
     me: &NodeId,
     last: &NodeId,
     mixes: &[Option<NodeId>],
+    drawn: Mixes,
 ) -> Option<Vec<(&'a NodeId, &'a Descriptor)>> {
     let mut left = mixes_beside(document, me, last)?;
     for named in mixes.iter().flatten() {
         let (id, node) = *left.iter().find(|(id, _)| *id == named)?;
         left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
     }
+    left.retain(|(id, _)| drawn == Mixes::All || document.is_reliable(id));
     Some(left)
 }
 
@@ -209,12 +238,12 @@ fn mixes_beside<'a>(document: &'a Document, me: &NodeId, last: &NodeId) -> Optio
     Some(document.nodes().filter(|(id, node)| free(id, node)).collect())
 }
 
-fn is_usable(document: &Document, me: &NodeId, last: &NodeId, front: Front<'_>) -> bool {
+fn is_usable(document: &Document, me: &NodeId, last: &NodeId, front: Front<'_>, drawn: Mixes) -> bool {
     if front.chain.exit().is_some_and(|wished| wished != last) {
         return false;
     }
     let mixes = front.chain.mixes(document);
-    let Some(mut left) = mixes_left(document, me, last, &mixes) else { return false };
+    let Some(mut left) = mixes_left(document, me, last, &mixes, drawn) else { return false };
     let has_first = !matches!(mixes.first(), Some(None)) || !front.begins(&left).is_empty();
     let mut families: usize = 0;
     while let Some((_, node)) = left.pop() {
@@ -233,7 +262,7 @@ mod tests {
     use super::super::random::tests::{chi_squared, rng};
     use super::*;
     use crate::directory::fixture::{contents, descriptor, document, key};
-    use crate::directory::{Domains, ExitPolicy};
+    use crate::directory::{Domains, ExitPolicy, Measured, Uptime};
     use std::collections::BTreeSet;
 
     const NOBODY: Chain = Chain::from_hops(Vec::new());
@@ -439,7 +468,7 @@ mod tests {
         let mut lasts = std::collections::BTreeMap::new();
         let mut between = BTreeSet::new();
         for _ in 0..4000 {
-            let path = loop_path(&document, &id(1), &firsts, &mut rng).unwrap();
+            let path = loop_path(&document, &id(1), &firsts, &NOBODY, &mut rng).unwrap();
             assert!(path.len() == 4 && path[3] == id(1) && firsts.contains(&path[0]));
             assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 4);
             between.insert(path[1]);
@@ -458,7 +487,7 @@ mod tests {
         // An exit that passes nothing on can't be the last before us.
         for document in [document(mixes.clone().into_iter().chain([exit_node(6)])), document(mixes)] {
             let lasts: BTreeSet<_> =
-                (0..200).map(|_| loop_path(&document, &id(1), &[id(2)], &mut rng).unwrap()[2]).collect();
+                (0..200).map(|_| loop_path(&document, &id(1), &[id(2)], &NOBODY, &mut rng).unwrap()[2]).collect();
             assert_eq!(lasts, [id(3), id(4), id(5)].into());
         }
     }
@@ -511,5 +540,87 @@ mod tests {
                 assert_eq!(path, Err(NotEnoughNodes), "{me}: {wish:?}");
             }
         }
+    }
+
+    /// A document of these mixes and exits, of which all but 1 have found these nodes wanting, by their numbers.
+    fn judged(nodes: u8, found: &[(u8, u8)]) -> Document {
+        let measured: Measured =
+            found.iter().map(|(of, percent)| (id(*of), Uptime::from_percent(*percent).unwrap())).collect();
+        let judge = |n| Descriptor { measured: (n > 1).then(|| measured.clone()), ..descriptor(n) };
+        document((1..=nodes).map(|n| (n, judge(n))))
+    }
+
+    #[test]
+    fn a_node_that_the_document_calls_unreliable_is_drawn_by_nobody() {
+        let document = judged(8, &[(6, 85), (7, 90), (8, 0)]);
+        let exits: Vec<_> = (1..=8).map(id).collect();
+        let mut rng = rng(30);
+        let mut seen = BTreeSet::new();
+        for _ in 0..500 {
+            let exit = exit(&document, &id(1), &exits, ANY, &mut rng).unwrap();
+            seen.extend(path(&document, &id(1), &exit, ANY, &mut rng).unwrap());
+        }
+        assert_eq!(seen, [2, 3, 4, 5, 7].map(id).into(), "90 % are enough, 85 % are not");
+        assert_eq!(firsts(&document, &id(1)).len(), 5);
+        assert_eq!(firsts(&judged(3, &[(2, 0), (3, 0)]), &id(1)).len(), 2, "where two can't judge, nobody is judged");
+    }
+
+    #[test]
+    fn loops_go_through_fallen_nodes_too_or_nobody_would_see_them_come_up_again() {
+        let document = judged(8, &[(6, 85), (8, 0)]);
+        let firsts = [id(2), id(3)];
+        let mut rng = rng(34);
+        let middles: BTreeSet<_> =
+            (0..400).map(|_| loop_path(&document, &id(1), &firsts, &NOBODY, &mut rng).unwrap()[1]).collect();
+        assert!(middles.contains(&id(6)) && middles.contains(&id(8)), "{middles:?}");
+        let through = chain(&[0, 8, 0]);
+        for _ in 0..50 {
+            assert_eq!(loop_path(&document, &id(1), &firsts, &through, &mut rng).unwrap()[1], id(8));
+        }
+        let all: Vec<_> = (2..=8).map(|n| (n, 0)).collect();
+        let fallen = judged(8, &all);
+        assert!(loop_path(&fallen, &id(1), &super::firsts(&fallen, &id(1)), &NOBODY, &mut rng).is_ok());
+    }
+
+    #[test]
+    fn an_unreliable_node_is_taken_where_it_is_wished_for_or_the_only_exit() {
+        let document = judged(8, &[(6, 85), (8, 0)]);
+        let mut rng = rng(31);
+        assert!(exit(&document, &id(1), &[id(6), id(8)], ANY, &mut rng).is_ok());
+        let wish = chain(&[0, 6, 8]);
+        let path = path(&document, &id(1), &id(8), Front { chain: &wish, firsts: &[] }, &mut rng).unwrap();
+        assert_eq!(path[1..], [id(6), id(8)]);
+    }
+
+    #[test]
+    fn with_too_few_reliable_nodes_nothing_is_sent() {
+        let exits: Vec<_> = (1..=5).map(id).collect();
+        assert!(is_possible(&judged(5, &[(5, 85)]), &id(1), &exits, &NOBODY));
+        let document = judged(5, &[(4, 85), (5, 85)]);
+        assert!(!is_possible(&document, &id(1), &[id(2), id(3)], &NOBODY));
+        assert_eq!(path(&document, &id(1), &id(2), ANY, &mut rng(32)), Err(NotEnoughNodes));
+    }
+
+    /// A sender whose loops somebody drops sees other nodes fail than everybody else. What it draws from must not change,
+    /// or whoever drops loops would lead its mail, and its choice of nodes would tell it from others.
+    #[test]
+    fn attack_19_who_drops_a_senders_loops_changes_nothing_of_its_paths() {
+        // By its own loops, all but 5, 6 and 7 fail.
+        let lies: Measured =
+            (2..=9).filter(|n| !(5..=7).contains(n)).map(|n| (id(n), Uptime::from_percent(0).unwrap())).collect();
+        let measured = |n| match n {
+            1 => Some(lies.clone()),
+            2..=4 => Some(Measured::new()),
+            _ => None,
+        };
+        let document = document((1..=9).map(|n| (n, Descriptor { measured: measured(n), ..descriptor(n) })));
+        let mut rng = rng(33);
+        let mut counts = [0; 7];
+        for _ in 0..7000 {
+            let path = path(&document, &id(1), &id(9), ANY, &mut rng).unwrap();
+            counts[(2..=8).position(|n| path[1] == id(n)).unwrap()] += 1;
+        }
+        // 6 degrees of freedom: above 22.46 once in 1,000 seeds.
+        assert!(chi_squared(&counts) < 22.46, "{counts:?}");
     }
 }

@@ -25,6 +25,12 @@ pub fn span_of(pieces: u32, params: &Params) -> Duration {
     params.send_every.saturating_mul(pieces).saturating_mul(A_LOOP_IN) / (A_LOOP_IN - 1)
 }
 
+/// How long so many loops wait for their slots, on the average.
+#[must_use]
+pub fn loop_span(loops: u32, params: &Params) -> Duration {
+    params.send_every.saturating_mul(loops).saturating_mul(A_LOOP_IN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random::tests::rng;

@@ -8,7 +8,8 @@ use super::crowd::{Crowd, Rules, Standing};
 use super::driver::Event;
 use super::local::Local;
 use super::status::Status;
-use crate::engine::{Listed, QueueAnswer, QueueAsk, QueueId, Witness};
+use crate::directory::is_name;
+use crate::engine::{Listed, PingAnswer, PingAsk, Pinged, QueueAnswer, QueueAsk, QueueId, Witness};
 use crate::id::NodeId;
 use crate::sys::exit_code::ExitCode;
 use serde_json::{Value, json};
@@ -83,6 +84,13 @@ async fn answer(
             standing.earn();
             rotate(control).await
         }
+        (["ping", asked @ ..], _) => match ping_ask(asked) {
+            Some(ask) => {
+                standing.earn();
+                ping(control, ask).await
+            }
+            None => refusal(ExitCode::Usage, "no such request", "ping show | ping all | ping node NAME"),
+        },
         (["witness"], Some(witness)) => {
             standing.earn();
             return show(stream, witness.subscribe()).await;
@@ -91,7 +99,7 @@ async fn answer(
             let why = "this network hides what its nodes see";
             refusal(ExitCode::Permission, why, "only a network made by fog demo shows it")
         }
-        _ => refusal(ExitCode::Usage, "no such request", "status | queue | keys rotate | witness"),
+        _ => refusal(ExitCode::Usage, "no such request", "status | queue | keys rotate | ping | witness"),
     };
     say(&mut stream, &answer).await
 }
@@ -118,6 +126,39 @@ async fn rotate(control: &Control) -> Value {
         Ok(None) => refusal(ExitCode::TryAgain, "the node is stopping", "start it, and ask again"),
         Err(_) => refusal(ExitCode::TryAgain, "the node has too much to do to answer", "ask again later"),
     }
+}
+
+fn ping_ask(words: &[&str]) -> Option<PingAsk> {
+    match words {
+        ["show"] => Some(PingAsk::Show),
+        ["all"] => Some(PingAsk::All),
+        ["node", name] if is_name(name) => Some(PingAsk::Node((*name).to_owned())),
+        _ => None,
+    }
+}
+
+/// Asks the engine, in its turn.
+async fn ping(control: &Control, ask: PingAsk) -> Value {
+    let asked = async {
+        let (reply, answered) = oneshot::channel();
+        control.events.send(Event::Ping { ask, reply }).await.ok()?;
+        answered.await.ok()
+    };
+    match timeout(LIMIT, asked).await {
+        Ok(Some(PingAnswer::Table(nodes))) => {
+            json!({ "v": 1, "nodes": nodes.iter().map(pinged).collect::<Vec<_>>() })
+        }
+        Ok(Some(PingAnswer::Unknown)) => {
+            refusal(ExitCode::Usage, "no other mix or exit of the document has that name", "fog stats")
+        }
+        Ok(None) => refusal(ExitCode::TryAgain, "the node is stopping", "start it, and ask again"),
+        Err(_) => refusal(ExitCode::TryAgain, "the node has too much to do to answer", "ask again later"),
+    }
+}
+
+fn pinged(node: &Pinged) -> Value {
+    let Pinged { name, waits, under_way, back, lost } = node;
+    json!({ "name": name, "waits": waits, "under_way": under_way, "back": back, "lost": lost })
 }
 
 /// Asks the engine, in its turn.
@@ -237,7 +278,9 @@ mod tests {
     async fn who_is_not_the_operator_gets_the_status_and_nothing_else() {
         let (control, mut happened) = with_engine(true);
         assert_eq!(ask_as(&control, false, b"status\n").await, ask(&control, b"status\n").await);
-        for request in [&b"queue list\n"[..], b"queue drop all\n", b"witness\n", b"stop\n", b"status \n", b"\n"] {
+        for request in
+            [&b"queue list\n"[..], b"queue drop all\n", b"witness\n", b"ping show\n", b"stop\n", b"status \n", b"\n"]
+        {
             let [said]: [Value; 1] = ask_as(&control, false, request).await.try_into().unwrap();
             assert_eq!(said["error"]["code"], 77, "{said}");
         }
@@ -284,6 +327,25 @@ mod tests {
         tokio::join!(engine, asker);
     }
 
+    #[tokio::test]
+    async fn the_operator_is_told_how_loops_do_that_were_asked_for() {
+        let (control, mut happened) = with_engine(false);
+        let engine = async {
+            let Some(Event::Ping { ask, reply }) = happened.recv().await else { panic!("no question") };
+            assert_eq!(ask, PingAsk::Node("kvara".into()));
+            let node = Pinged { name: "kvara".into(), waits: true, under_way: 2, back: 1, lost: 0 };
+            reply.send(PingAnswer::Table(vec![node])).unwrap();
+            let Some(Event::Ping { ask: PingAsk::All, reply }) = happened.recv().await else { panic!("no question") };
+            reply.send(PingAnswer::Unknown).unwrap();
+        };
+        let asker = async {
+            let node = json!({ "name": "kvara", "waits": true, "under_way": 2, "back": 1, "lost": 0 });
+            assert_eq!(ask(&control, b"ping node kvara\n").await, [json!({ "v": 1, "nodes": [node] })]);
+            assert_eq!(ask(&control, b"ping all\n").await[0]["error"]["code"], 64);
+        };
+        tokio::join!(engine, asker);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_is_stuck_is_not_waited_for() {
         let (control, _happened) = with_engine(false);
@@ -294,9 +356,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_request_is_refused_with_words() {
-        for request in
-            [&b"stop\n"[..], b"\n", b"status please\n", b"queue\n", b"queue drop\n", b"queue drop x\n", &[b'a'; 5000]]
-        {
+        for request in [
+            &b"stop\n"[..],
+            b"\n",
+            b"status please\n",
+            b"queue\n",
+            b"queue drop\n",
+            b"queue drop x\n",
+            b"ping\n",
+            b"ping node A\n",
+            b"ping a\n",
+            &[b'a'; 5000],
+        ] {
             let [said]: [Value; 1] = ask(&control(true), request).await.try_into().unwrap();
             assert_eq!((&said["v"], &said["error"]["code"]), (&json!(1), &json!(64)), "{said}");
         }

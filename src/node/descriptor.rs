@@ -1,7 +1,7 @@
 //! What this node says of itself, as its configuration and its keys are now.
 
 use crate::config::Config;
-use crate::directory::{Descriptor, ExitPolicy, Identity, Malformed, Params, Signed};
+use crate::directory::{Descriptor, ExitPolicy, Identity, Malformed, Measured, Params, Signed};
 use crate::id::Epoch;
 use crate::link::offer::MAX_DESCRIPTOR;
 use crate::sphinx::xwing::PublicKey;
@@ -46,7 +46,7 @@ pub fn current(
     params: &Params,
     key: &NodeKey,
     authority: Option<Identity>,
-    mix_keys: BTreeMap<Epoch, PublicKey>,
+    (mix_keys, measured): (BTreeMap<Epoch, PublicKey>, Option<Measured>),
     now: Time,
 ) -> Result<Signed, NoDescriptor> {
     let last = last(config);
@@ -63,12 +63,14 @@ pub fn current(
         mix: config.node.roles.mix,
         exit: policy(config, params),
         authority: authority.filter(|_| config.node.roles.authority),
-        measured: None,
+        measured: last.as_ref().and_then(|last| last.descriptor().measured.clone()),
         mix_keys,
     };
     if let Some(last) = last.filter(|last| last.descriptor() == &descriptor) {
         return Ok(last);
     }
+    // What was measured is told anew with the keys of a new epoch: at another time it would tell when a loop was lost.
+    descriptor.measured = measured;
     // The clock makes it higher than that of a descriptor whose file was lost.
     descriptor.sequence = last_sequence.saturating_add(1).max(now.as_secs());
     let signed = descriptor.sign(&key.identity)?;

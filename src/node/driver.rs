@@ -5,8 +5,10 @@ use super::figures::Figures;
 use super::keeper::Keeper;
 use crate::config;
 use crate::delivery::{Deliver, Disposition};
-use crate::directory::Document;
-use crate::engine::{DeliveryId, Engine, Input, Output, PacketId, QueueAnswer, QueueAsk, Settings, Token, Witness};
+use crate::directory::{Document, Measured};
+use crate::engine::{
+    DeliveryId, Engine, Input, Output, PacketId, PingAnswer, PingAsk, QueueAnswer, QueueAsk, Settings, Token, Witness,
+};
 use crate::id::{Epoch, NodeId};
 use crate::link::frame::Answer;
 use crate::mail::address::Address;
@@ -15,7 +17,7 @@ use crate::sphinx::xwing::PublicKey;
 use crate::store::StoreError;
 use crate::submit::{Reply, Request};
 use crate::sys::clock;
-use crate::sys::log::{self, Program};
+use crate::sys::log::{self, Danger, Program};
 use crate::sys::notify;
 use crate::time::Time;
 use rand_core::CryptoRng;
@@ -124,10 +126,17 @@ pub enum Event {
     },
     /// There are two documents of the epoch of the one in use.
     Fork,
-    /// Somebody wants the public mix keys of this epoch and of those ahead.
+    /// Somebody wants the public mix keys of this epoch and of those ahead, and what this node has measured of others.
     PublicKeys {
         /// Where they go.
-        reply: oneshot::Sender<BTreeMap<Epoch, PublicKey>>,
+        reply: oneshot::Sender<(BTreeMap<Epoch, PublicKey>, Option<Measured>)>,
+    },
+    /// The operator wants loops through certain nodes, or to know how they do.
+    Ping {
+        /// What.
+        ask: PingAsk,
+        /// Where the answer goes, once it is durable.
+        reply: oneshot::Sender<PingAnswer>,
     },
     /// Commit what is here, hand out the answers, and end.
     Stop,
@@ -148,6 +157,7 @@ enum Waiting {
     Reply(oneshot::Sender<Reply>),
     Answer(oneshot::Sender<Answer>),
     Queue(oneshot::Sender<QueueAnswer>),
+    Ping(oneshot::Sender<PingAnswer>),
 }
 
 /// What the driver tells to whom it is not asked by.
@@ -159,6 +169,8 @@ pub struct Watchers {
     pub exit_up: Arc<AtomicBool>,
     /// What a node of a demonstration network shows of its inside; none in any other network.
     pub witness: Option<broadcast::Sender<Witness>>,
+    /// Whether no loop comes back.
+    pub held_back: Arc<AtomicBool>,
     /// Traffic, a period at a time.
     pub figures: Figures,
     /// Keys and clock.
@@ -221,6 +233,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 self.hand_out(output);
             }
             self.rotate_keys(&mut rng)?;
+            self.look_at_loops();
             self.watchers.figures.look(&self.engine, self.links.len())?;
             self.watchers.keeper.look(&mut self.engine);
             self.feed_watchdog(longest_sleep);
@@ -235,6 +248,15 @@ impl<C: FnMut(NodeId)> Driver<C> {
             let _ = reply.send(self.engine.rotate_keys(clock::now(), rng)?);
         }
         Ok(())
+    }
+
+    /// Raises the alarm, once, when no loop comes back any more.
+    fn look_at_loops(&self) {
+        let now = self.engine.is_held_back();
+        if now && !self.watchers.held_back.swap(now, Ordering::Relaxed) {
+            log::log(Program::Node, log::Event::Alarm { what: Danger::HeldBack });
+        }
+        self.watchers.held_back.store(now, Ordering::Relaxed);
     }
 
     /// Tells systemd that the engine works, as often as it sleeps at most.
@@ -321,11 +343,14 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 }
                 Input::Settings(settings)
             }
+            Event::Ping { ask, reply } => Input::Ping { token: self.await_answer(Waiting::Ping(reply)), ask },
             Event::Queue { ask, reply } => Input::Queue { token: self.await_answer(Waiting::Queue(reply)), ask },
             Event::Fork => Input::Fork,
             Event::PublicKeys { reply } => {
                 // As above.
-                let _ = reply.send(self.engine.public_keys(clock::now(), &mut clock::rng())?);
+                let now = clock::now();
+                let keys = self.engine.public_keys(now, &mut clock::rng())?;
+                let _ = reply.send((keys, self.engine.measured(now)));
                 return Ok(Some(None));
             }
             Event::Stop => return Ok(None),
@@ -349,6 +374,10 @@ impl<C: FnMut(NodeId)> Driver<C> {
             },
             Output::Queue { token, answer } => match self.waiting.remove(&token) {
                 Some(Waiting::Queue(to)) => drop(to.send(answer)),
+                _ => bug(),
+            },
+            Output::Ping { token, answer } => match self.waiting.remove(&token) {
+                Some(Waiting::Ping(to)) => drop(to.send(answer)),
                 _ => bug(),
             },
             Output::Disposed(token) => self.answer(token, Answer::DisposedOf),
@@ -433,7 +462,14 @@ pub(super) mod tests {
     fn driver() -> Driver<impl FnMut(NodeId)> {
         let figures = Figures::new(config::Log::default(), false, watch::channel(None).0);
         let keeper = Keeper::new(watch::channel(None).0);
-        let watchers = Watchers { links_up: Arc::default(), exit_up: Arc::default(), witness: None, figures, keeper };
+        let watchers = Watchers {
+            links_up: Arc::default(),
+            exit_up: Arc::default(),
+            held_back: Arc::default(),
+            witness: None,
+            figures,
+            keeper,
+        };
         Driver::new(engine(), |_| panic!("it knows nobody"), None, watchers)
     }
 

@@ -102,6 +102,17 @@ pub(super) async fn fetch_agreement(
     ask(stream, ours, &source.link_key, &Opening::Agreement, wanted).await
 }
 
+/// Whether `source` answers and proves its key. It is asked as by anybody who wants a document, and let go.
+///
+/// # Errors
+/// What it doesn't do.
+pub async fn knock(road: &Road, source: &Source) -> Result<(), NoDocument> {
+    let nobody = NodeId(draw());
+    let stream = road.open(&source.address, &nobody).await.map_err(NoDocument::from)?;
+    let ours = Secret::filled(|bytes| *bytes = draw());
+    session::ask(stream, &ours, &source.link_key, &Opening::Document).await.map(drop).map_err(|Cut| NoDocument::Refused)
+}
+
 fn draw() -> [u8; 32] {
     let mut bytes = [0; 32];
     clock::rng().fill_bytes(&mut bytes);

@@ -3,7 +3,7 @@
 
 use crate::config;
 use crate::directory::Document;
-use crate::engine::{Counts, Engine, Held};
+use crate::engine::{Counts, Engine, Held, LoopFigures};
 use crate::store::StoreError;
 use crate::sys::clock;
 use crate::sys::log::{Event, Program, log};
@@ -48,7 +48,8 @@ impl Figures {
         let others = engine.document().map_or(0, |document| document.nodes().count().saturating_sub(1));
         let valid_until = engine.document().map(Document::valid_until);
         let left = valid_until.map_or(Duration::ZERO, |until| until.since(clock::now()));
-        let summary = self.summary(&counts, &engine.held()?, (links_up, others), left);
+        let mut summary = self.summary(&counts, &engine.held()?, (links_up, others), left);
+        summary.loops = engine.loops(clock::now());
         (self.began, self.before) = (time::Instant::now(), counts);
         self.tell(&summary);
         self.shown.send_replace(Some(summary));
@@ -66,6 +67,7 @@ impl Figures {
             cover: up(since(|counts| counts.cover + counts.loops_back)),
             overdue: up(held.overdue),
             waiting: up(held.mails),
+            slots: up(held.slots),
             dropped: up(since(|counts| counts.dropped + counts.replayed)),
             refused: up(since(|counts| counts.refused)),
             exit: self.is_exit.then(|| ExitSummary {
@@ -78,6 +80,7 @@ impl Figures {
                 80..100 => Room::Low,
                 _ => Room::Full,
             },
+            loops: LoopFigures::default(),
             nodes,
             directory,
             up: self.started.elapsed(),
@@ -110,6 +113,7 @@ impl Figures {
                 Room::Full => say(Event::SpoolFull),
             }
         }
+        say(Event::Loop(&summary.loops));
         say(Event::Summary(summary));
     }
 }
@@ -127,7 +131,7 @@ mod tests {
     }
 
     fn held() -> Held {
-        Held { packets: 41, overdue: 0, mails: 0, outbox: 9, percent: 79 }
+        Held { packets: 41, overdue: 0, mails: 0, slots: 0, outbox: 9, percent: 79 }
     }
 
     #[tokio::test(start_paused = true)]

@@ -136,6 +136,7 @@ async fn serve(
     let watchers = Watchers {
         links_up: Arc::default(),
         exit_up: Arc::default(),
+        held_back: Arc::default(),
         witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0),
         figures: Figures::new(config.log.clone(), config.exit.is_some(), summaries),
         keeper: Keeper::new(clocks),
@@ -151,22 +152,21 @@ async fn serve(
         authority: stand,
         links_up: Arc::clone(&watchers.links_up),
         exit_up: Arc::clone(&watchers.exit_up),
+        held_back: Arc::clone(&watchers.held_back),
     };
     let control = Arc::new(control::Control { status, witness: watchers.witness.clone(), events: events.clone() });
 
     tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone(), window));
     tasks.spawn(control::serve(sockets.control, control));
-    if let Some(exit) = sockets.exit {
-        tasks.spawn(exit_socket::serve(exit, events.clone()));
-    }
+    let exit = sockets.exit.map(|exit| exit_socket::serve(exit, events.clone()));
+    exit.into_iter().for_each(|exit| drop(tasks.spawn(exit)));
     let (stop_submissions, told_to_stop) = oneshot::channel();
     let submissions = tokio::spawn(submit_socket::serve(sockets.submit, max_mail, events.clone(), told_to_stop));
 
     let connect = connect(known, Arc::clone(&road), pace, events.clone());
     let mut ended = start_engine(Driver::new(engine, connect, envelope_from, watchers), happened)?;
 
-    reload::announce(&shown.borrow());
-    document::note(config, &document);
+    reload::announce(config, &document, &shown.borrow());
     log(Program::Node, Event::Ready);
     ready();
     let (aims, aim) = watch::channel(Aim::new(&document, &ours.id, &config.sources));

@@ -151,7 +151,6 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
 
     /// Lets links go by `document`, which the engine has taken.
     fn go_by(&mut self, document: Document) {
-        document::note(&self.config, &document);
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret, ours.doubts.clone());
@@ -159,7 +158,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         self.known.send_replace(Arc::new(us));
         self.told.clear();
         self.aim();
-        announce(&shown);
+        announce(&self.config, &self.document, &shown);
         self.shown.send_replace(shown);
     }
 
@@ -169,8 +168,9 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
     }
 }
 
-/// Tells the log by which document the node goes, and if it is of no use.
-pub(super) fn announce(directory: &Directory) {
+/// Notes by which document the node goes, and tells the log, and if it is of no use.
+pub(super) fn announce(config: &Config, document: &Document, directory: &Directory) {
+    document::note(config, document);
     log(Program::Node, log::Event::Directory { epoch: directory.epoch });
     if !directory.has_paths {
         log(Program::Node, log::Event::NotEnoughNodes);

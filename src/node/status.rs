@@ -39,6 +39,8 @@ pub struct Status {
     pub links_up: Arc<AtomicUsize>,
     /// Whether an exit process is here.
     pub exit_up: Arc<AtomicBool>,
+    /// Whether no loop comes back.
+    pub held_back: Arc<AtomicBool>,
 }
 
 /// What the node says of its directory document.
@@ -52,6 +54,10 @@ pub struct Directory {
     pub others: usize,
     /// The exits among them.
     pub exits: usize,
+    /// How many authorities have signed it.
+    pub signed_by: usize,
+    /// Of how many.
+    pub authorities: usize,
     /// Whether it has a path for a mail of this node.
     pub has_paths: bool,
     /// Whether there is another document of its epoch.
@@ -64,6 +70,7 @@ enum Warning {
     Fork,
     ClockOff,
     ClockSetBack,
+    HeldBack,
     DirectoryStale,
     NotEnoughNodes,
     DirectoryUnsigned,
@@ -80,6 +87,7 @@ impl Warning {
             Self::Fork => "fork",
             Self::ClockOff => "clock-off",
             Self::ClockSetBack => "clock-set-back",
+            Self::HeldBack => "n-1",
             Self::DirectoryStale => "directory-stale",
             Self::NotEnoughNodes => "not-enough-nodes",
             Self::DirectoryUnsigned => "directory-unsigned",
@@ -101,6 +109,8 @@ impl Directory {
             valid_until: document.valid_until(),
             others: others().count(),
             exits: others().filter(|(_, node)| node.exit.is_some()).count(),
+            signed_by: document.signers().count(),
+            authorities: document.contents().authorities.len(),
             has_paths: route::is_there_any(document, me),
             forked: false,
         }
@@ -130,7 +140,8 @@ impl Status {
             "links": { "known": directory.others, "up": self.links_up.load(Ordering::Relaxed) },
             "exits": directory.exits,
             "tor": self.road.tor.is_up().map(|up| if up { "up" } else { "down" }),
-            "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until) },
+            "directory": { "epoch": directory.epoch.0, "valid_until": rfc3339(directory.valid_until),
+                "signed_by": directory.signed_by, "authorities": directory.authorities },
             "authority": self.authority.borrow().as_ref().map(stand),
             "exit_process": exit_up,
             "period": summary.as_ref().map(period),
@@ -147,6 +158,7 @@ impl Status {
             (directory.forked, Warning::Fork),
             (clock == Some(ClockFault::Off), Warning::ClockOff),
             (clock == Some(ClockFault::SetBack), Warning::ClockSetBack),
+            (self.held_back.load(Ordering::Relaxed), Warning::HeldBack),
             (directory.is_stale(), Warning::DirectoryStale),
             (!directory.has_paths, Warning::NotEnoughNodes),
             (is_unsigned, Warning::DirectoryUnsigned),
@@ -174,7 +186,9 @@ fn stand(stand: &Stand) -> Value {
 }
 
 fn period(summary: &Summary) -> Value {
-    let Summary { period, taken, sent, held, cover, overdue, waiting, dropped, refused, exit, room, .. } = *summary;
+    let Summary {
+        period, taken, sent, held, cover, overdue, waiting, slots, dropped, refused, exit, room, loops, ..
+    } = *summary;
     json!({
         "seconds": period.as_secs(),
         "in": taken.most(),
@@ -183,12 +197,14 @@ fn period(summary: &Summary) -> Value {
         "cover": cover.most(),
         "overdue": overdue.most(),
         "waiting": waiting.most(),
+        "slots": slots.most(),
         "dropped": dropped.most(),
         "refused": refused.most(),
         "exit_waiting": exit.map(|exit| Rounded::most(exit.waiting)),
         "exit_deferred": exit.map(|exit| Rounded::most(exit.deferred)),
         "exit_refused": exit.map(|exit| Rounded::most(exit.refused)),
         "spool": room.word(),
+        "loops": { "back": loops.back, "lost": loops.lost, "median_s": loops.median.map(|median| median.as_secs()) },
     })
 }
 
@@ -213,6 +229,8 @@ pub(super) mod tests {
             valid_until: Time::from_secs(32_503_680_059),
             others: 4,
             exits: 2,
+            signed_by: 4,
+            authorities: 5,
             has_paths: true,
             forked: false,
         };
@@ -227,6 +245,7 @@ pub(super) mod tests {
             summary: watch::channel(None).1,
             links_up: Arc::new(AtomicUsize::new(3)),
             exit_up: Arc::new(AtomicBool::new(true)),
+            held_back: Arc::default(),
         }
     }
 
@@ -235,7 +254,7 @@ pub(super) mod tests {
         let want = json!({
             "v": 1, "name": "kvara", "version": env!("CARGO_PKG_VERSION"), "roles": { "mix": true, "exit": true, "authority": false },
             "up_since": "2026-05-28T20:27:00Z", "can_send": true, "links": { "known": 4, "up": 3 }, "exits": 2,
-            "tor": null, "directory": { "epoch": 20_601, "valid_until": "3000-01-01T00:00:00Z" },
+            "tor": null, "directory": { "epoch": 20_601, "valid_until": "3000-01-01T00:00:00Z", "signed_by": 4, "authorities": 5 },
             "authority": null, "exit_process": true, "period": null, "warnings": [],
         });
         assert_eq!(status().to_json(), want);
@@ -245,8 +264,10 @@ pub(super) mod tests {
     fn after_it_the_figures_are_those_of_the_log() {
         let status = Status { summary: watch::channel(Some(summary())).1, ..status() };
         let want = json!({
-            "seconds": 3600, "in": 64, "out": 64, "held": 48, "cover": 8, "overdue": 8, "waiting": 8, "dropped": 8, "refused": 8,
+            "seconds": 3600, "in": 64, "out": 64, "held": 48, "cover": 8, "overdue": 8, "waiting": 8, "slots": 8, "dropped": 8,
+            "refused": 8,
             "exit_waiting": 8, "exit_deferred": 16, "exit_refused": 8, "spool": "enough",
+            "loops": { "back": 47, "lost": 1, "median_s": 40_800 },
         });
         assert_eq!(status.to_json()["period"], want);
     }
@@ -266,13 +287,22 @@ pub(super) mod tests {
             clock: watch::channel(Some(ClockFault::Off)).1,
             summary: watch::channel(full).1,
             exit_up: Arc::default(),
+            held_back: Arc::new(AtomicBool::new(true)),
             ..status
         };
         status.road.tor.note(Some(TorFailure::Unreachable));
         let said = status.to_json();
-        let want =
-            ["fork", "clock-off", "directory-stale", "not-enough-nodes", "spool-full", "tor-down", "no-exit-process"];
+        let want = [
+            "fork",
+            "clock-off",
+            "n-1",
+            "directory-stale",
+            "not-enough-nodes",
+            "spool-full",
+            "tor-down",
+            "no-exit-process",
+        ];
         assert_eq!((&said["warnings"], &said["can_send"]), (&json!(want), &json!(false)));
-        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 6);
+        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 7);
     }
 }

@@ -274,7 +274,7 @@ impl<'a> World<'a> {
             }
             Output::Deliver { id, .. } => self.at(soon, Event::Delivered { node: here, id }),
             Output::Witness(seen) => self.witness(here, seen),
-            Output::Queue { .. } => {}
+            Output::Queue { .. } | Output::Ping { .. } => {}
         }
     }
 

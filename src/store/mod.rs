@@ -62,6 +62,10 @@ pub enum Shelf {
     Loops,
     /// The first hops that this node keeps.
     Firsts,
+    /// What became of loops, an epoch a row.
+    Health,
+    /// Through which nodes loops are wanted.
+    Pings,
 }
 
 /// Sets of 16-byte marks, one set an epoch.

@@ -41,7 +41,7 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 8] = [
+pub(super) const SHELVES: [Shelf; 10] = [
     Shelf::Pool,
     Shelf::Spool,
     Shelf::Fragments,
@@ -50,6 +50,8 @@ pub(super) const SHELVES: [Shelf; 8] = [
     Shelf::Notes,
     Shelf::Loops,
     Shelf::Firsts,
+    Shelf::Health,
+    Shelf::Pings,
 ];
 
 impl Shelf {
@@ -63,6 +65,8 @@ impl Shelf {
             Self::Notes => "rows/notes",
             Self::Loops => "rows/loops",
             Self::Firsts => "rows/firsts",
+            Self::Health => "rows/health",
+            Self::Pings => "rows/pings",
         })
     }
 
@@ -77,6 +81,8 @@ impl Shelf {
             Self::Notes => 6,
             Self::Loops => 7,
             Self::Firsts => 8,
+            Self::Health => 11,
+            Self::Pings => 12,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::outlet::{Line, Outlet};
 use super::summary::{Rounded, Summary, span};
 use super::tor_failure::TorFailure;
 use crate::config::{self, Level, LogTarget};
+use crate::engine::LoopFigures;
 use crate::id::Epoch;
 use crate::link::offer::Verdict;
 use std::fmt;
@@ -136,6 +137,8 @@ pub enum Event<'a> {
         /// For how many.
         left: u64,
     },
+    /// What became of this node's loops that were due in this epoch or the one before.
+    Loop(&'a LoopFigures),
     /// The configuration was read again.
     Reload {
         /// The keys whose new values wait for the next start.
@@ -159,6 +162,8 @@ pub enum Danger {
     ClockOff,
     /// This node's clock was set back: it sends nothing.
     ClockSetBack,
+    /// No loop comes back: somebody may hold back everything but what they want to follow (an n − 1 attack).
+    HeldBack,
 }
 
 impl Danger {
@@ -167,6 +172,7 @@ impl Danger {
             Self::Fork => "fork",
             Self::ClockOff => "clock-off",
             Self::ClockSetBack => "clock-set-back",
+            Self::HeldBack => "n-1",
         }
     }
 }
@@ -202,6 +208,7 @@ impl Event<'_> {
             Self::KeyRotated { .. } => ("key-rotated", Notice),
             Self::KeyExpiring { .. } => ("key-expiring", Warning),
             Self::Summary(_) => ("summary", Info),
+            Self::Loop(_) => ("loop", Info),
             Self::Reload { .. } => ("reload", Notice),
             Self::ConfigRejected { .. } => ("config-rejected", Error),
             Self::Bug => ("bug", Error),
@@ -234,6 +241,10 @@ impl fmt::Display for Event<'_> {
             | Self::ExitDeferred { period, mails }
             | Self::ExitRefused { period, mails } => write!(f, ": period={}, mails{mails}", span(*period)),
             Self::Summary(summary) => write!(f, ": {summary}"),
+            Self::Loop(LoopFigures { back, lost, median }) => {
+                write!(f, ": back={back}, lost={lost}")?;
+                median.map_or(Ok(()), |median| write!(f, ", median={}", span(median)))
+            }
             Self::Start
             | Self::Ready
             | Self::Stop
@@ -341,9 +352,13 @@ mod tests {
         ] {
             assert_eq!(event.to_string(), want);
         }
+        assert_eq!(Event::Loop(&LOOPS).to_string(), "loop: back=47, lost=1, median=11h");
+        assert_eq!(Event::Loop(&LoopFigures::default()).to_string(), "loop: back=0, lost=0");
         let summary = crate::sys::summary::tests::summary();
         assert_eq!(Event::Summary(&summary).to_string(), format!("summary: {summary}"));
     }
+
+    const LOOPS: LoopFigures = LoopFigures { back: 47, lost: 1, median: Some(Duration::from_secs(40_800)) };
 
     /// One of each, and of those that look different at times both.
     fn all(summary: &Summary) -> Vec<Event<'_>> {
@@ -377,6 +392,8 @@ mod tests {
             Event::KeyRotated { epoch },
             Event::KeyExpiring { left: 2 },
             Event::Summary(summary),
+            Event::Loop(&LOOPS),
+            Event::Alarm { what: Danger::HeldBack },
             Event::Reload { waiting: &[] },
             Event::Reload { waiting: &["node.listen", "spool.path"] },
             Event::ConfigRejected { at: "/etc/fog/fog.toml:2:7" },

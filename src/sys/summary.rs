@@ -1,5 +1,6 @@
 //! What may be said of traffic: figures of a period that is over, rounded up. Who has them can't tell one mail.
 
+use crate::engine::LoopFigures;
 use std::fmt;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct Summary {
     pub overdue: Rounded,
     /// Mails of this node's users that waited at its end.
     pub waiting: Rounded,
+    /// Send slots that they needed still; told by `fog route`, and not logged.
+    pub slots: Rounded,
     /// Packets dropped.
     pub dropped: Rounded,
     /// Mails refused to injectors.
@@ -80,6 +83,8 @@ pub struct Summary {
     pub exit: Option<ExitSummary>,
     /// How full the spool was at its end.
     pub room: Room,
+    /// What had become of loops of late, at its end.
+    pub loops: LoopFigures,
     /// Nodes that packets could go to at its end, and all others that the directory document names.
     pub nodes: (usize, usize),
     /// How long the directory document was good for still.
@@ -144,10 +149,12 @@ pub(crate) mod tests {
             cover: up(5),
             overdue: up(0),
             waiting: up(1),
+            slots: up(2),
             dropped: up(0),
             refused: up(1),
             exit: Some(ExitSummary { waiting: up(0), deferred: up(9), refused: up(0) }),
             room: Room::Enough,
+            loops: LoopFigures { back: 47, lost: 1, median: Some(Duration::from_secs(40_800)) },
             nodes: (5, 6),
             directory: Duration::from_secs(19 * 3600 + 3599),
             up: Duration::from_secs(9 * 86_400 + 5),

@@ -441,7 +441,7 @@ impl World {
                 let life = self.lives[node];
                 self.at(self.now.plus(LATENCY), Event::Delivered { node, life, id, disposition });
             }
-            Output::Queue { .. } => panic!("nobody asks"),
+            Output::Queue { .. } | Output::Ping { .. } => panic!("nobody asks"),
             Output::Witness(Witness::Built { .. }) => self.pieces += 1,
             Output::Witness(_) => {}
         }
@@ -592,7 +592,7 @@ impl World {
             Output::Connect(to) => to.hash(&mut self.trace),
             Output::Send { to, id, packet } => (to, id, packet.as_bytes()).hash(&mut self.trace),
             Output::Deliver { id, recipient, mail } => (id, recipient.to_string(), mail).hash(&mut self.trace),
-            Output::Queue { .. } | Output::Witness(_) => {}
+            Output::Queue { .. } | Output::Ping { .. } | Output::Witness(_) => {}
         }
     }
 }

@@ -115,6 +115,7 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
         findings.extend(network::mix_keys(document, key, config, now));
         findings.extend(network::authority(document, config));
         findings.push(network::paths(document, key));
+        findings.push(network::uptimes(document, key));
     }
     if let Some(key) = &key {
         findings.push(files::block_list(config, &key.link, whom));

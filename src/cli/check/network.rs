@@ -4,6 +4,7 @@ use super::super::words::MAX_DOCUMENT;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::directory::{Descriptor, Document};
+use crate::id::NodeId;
 use crate::mail::address::Address;
 use crate::mix::chain::Chain;
 use crate::mix::route;
@@ -153,6 +154,23 @@ pub(super) fn mix_keys(document: &Document, key: &NodeKey, config: &Config, now:
                 .hint("put epoch.keys back; or give what fog node-info prints to the authorities of the network")
         }
     })
+}
+
+/// Which nodes the document calls unreliable; this one among them is trouble.
+pub(super) fn uptimes(document: &Document, key: &NodeKey) -> Finding {
+    let me = key.identity.node_id();
+    let fallen = |id: &NodeId| document.uptime(id).filter(|_| !document.is_reliable(id));
+    if let Some(uptime) = fallen(&me) {
+        let says =
+            format!("others find that only {uptime} of what is sent through this node comes on: it is on no path");
+        return Finding::careful("uptime", says)
+            .hint("is it up all day, and its onion reachable? fog status; fog ping");
+    }
+    let others: Vec<_> = document.nodes().filter(|(id, _)| fallen(id).is_some()).map(|(_, node)| &*node.name).collect();
+    if others.is_empty() {
+        return Finding::good("uptime", "no node is left out of paths");
+    }
+    Finding::good("uptime", format!("left out of paths until they are better: {}", others.join(", ")))
 }
 
 /// Whether a mail can go out by the document at all, from here.

@@ -199,11 +199,16 @@ fn warn_of_argv(args: &Args, global: &Global) {
     if !given || global.quiet {
         return;
     }
-    let us = std::fs::metadata("/proc/self").map(|us| us.uid()).ok();
-    if std::fs::read_to_string("/etc/passwd").is_ok_and(|accounts| has_others(&accounts, us)) {
+    if is_shared_machine() {
         note("fog: other users of this machine can see recipients and subject in `ps` while this runs");
         note("  ->  write them into To, Anon-Post-To and Subject, and say `fog send -t`");
     }
+}
+
+/// Whether somebody else might look at `ps` here.
+pub(super) fn is_shared_machine() -> bool {
+    let us = std::fs::metadata("/proc/self").map(|us| us.uid()).ok();
+    std::fs::read_to_string("/etc/passwd").is_ok_and(|accounts| has_others(&accounts, us))
 }
 
 /// Whether a person other than `us` has an account: the numbers that Debian, Fedora and the others give to people.
