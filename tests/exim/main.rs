@@ -36,6 +36,9 @@ use tempfile::TempDir;
 /// Who runs the nodes, on both sides: Debian's user nobody.
 const NOBODY: u32 = 65_534;
 
+/// Nodes of the network between the two.
+const NODES: usize = 5;
+
 #[test]
 fn letters_of_every_kind_arrive_whole_and_without_their_sender() {
     let Some(dir) = scratch() else { return };
@@ -216,9 +219,16 @@ fn a_full_disk_lets_mail_wait_where_it_is() {
     let mut filled = fs::File::create(&ballast).unwrap();
     while filled.write_all(&[0; 4096]).is_ok() {}
     drop(filled);
+    // There are free places in its store still, which cover traffic has made. With nobody to send to they fill up.
+    (1..NODES).for_each(|node| site.network.kill_node(node));
+    wait_for("a deferral", || {
+        site.here.submit(large.from, &["plain@dest.invalid.fog"], &large.mail);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        site.deferred().then_some(())
+    });
     site.send(large);
-    wait_for("a deferral", || site.deferred().then_some(()));
     assert!(site.here.mailbox("ann").is_empty(), "Exim bounced");
+    (1..NODES).for_each(|node| site.network.start_node(node));
     fs::remove_file(&ballast).unwrap();
     site.check_arrival_later(large, "html", || site.here.run_queue(false));
     assert_eq!(site.there.mailbox("html").len(), 1, "a copy");
@@ -315,7 +325,7 @@ impl Site {
         users.push("quiet");
         let mut there = Exim::new(dir, "there", THERE, &users, Layout::Unsplit);
         there.start();
-        let network = Network::start(dir, NOBODY, 5, &format!("smtp:127.0.0.1:{}", there.port()));
+        let network = Network::start(dir, NOBODY, NODES, &format!("smtp:127.0.0.1:{}", there.port()));
         // `fog-mta` is another user than the node's, and may use the socket by its group, as in fog-node(8).
         fs::set_permissions(dir.join("n1/run"), fs::Permissions::from_mode(0o755)).unwrap();
         let mut here = Exim::new(dir, "here", HERE, &["ann", "björn"], layout);
