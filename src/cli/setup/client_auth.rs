@@ -134,12 +134,12 @@ mod tests {
         assert_eq!(
             names,
             [
-                "/var/lib/tor/fog-client-auth/fog-dries.auth_private",
                 "/var/lib/tor/fog/authorized_clients/fog-dries.auth",
                 "/var/lib/tor/fog/authorized_clients/fog-pietro.auth",
+                "/var/lib/tor/fog-client-auth/fog-dries.auth_private",
             ]
         );
-        assert_eq!(files.values().last().unwrap().as_str(), format!("descriptor:x25519:{KEY}\n"));
+        assert_eq!(files.values().next().unwrap().as_str(), format!("descriptor:x25519:{KEY}\n"));
         let steps = |wanted: Option<&ClientAuth>| {
             let mut made = Plan::default();
             plan(&mut made, &files, wanted);
