@@ -154,7 +154,7 @@ fn the_configuration_is_shown_as_it_could_stand_in_a_file() {
     let out = entry.run(&["config", "-n", "--set", "log.round=16"]);
     let shown = text(&out.stdout);
     assert!(
-        shown.starts_with("node.name = \"n1\"\nnode.roles = [\"mix\"]\n") && shown.ends_with("log.round = 16\n"),
+        shown.starts_with("node.name = \"n1\"\nnode.roles = [\"mix\", \"authority\"]\n") && shown.ends_with("log.round = 16\n"),
         "{shown}"
     );
     assert!(!shown.contains("entry.suffix"), "{shown}");
