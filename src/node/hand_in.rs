@@ -1,7 +1,7 @@
 //! This node's own descriptor: made anew when its keys or its configuration are others, and handed in to each authority by
 //! itself, each epoch, long before the keys that are published run out.
 //!
-//! When it does so is drawn by chance, as for the document ([`renew`](super::renew)). It shows its link key, by which an
+//! When it does so is drawn by chance, as for the document (`renew`). It shows its link key, by which an
 //! authority knows a member from the strangers who may crowd its door; what it brings says who it is anyway.
 
 use super::authority::{Brief, Offered};
