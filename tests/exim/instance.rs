@@ -15,6 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 /// Users of the machine. They have no name outside.
 const DEBIAN_EXIM: u32 = 63_001;
+const DEBIAN_TOR: u32 = 64_106;
 pub(crate) const FOG_MTA: u32 = 63_002;
 const PEOPLE: u32 = 63_003;
 /// The group of `submit.sock`: that of the user nobody, who runs the nodes.
@@ -308,6 +309,8 @@ fn directories(root: &Path) {
         "etc/exim4",
         "etc/tor",
         "run/exim4",
+        "run/tor",
+        "var/lib/tor",
         "var/tmp",
         "var/mail",
         "var/lib/exim4",
@@ -323,6 +326,11 @@ fn directories(root: &Path) {
     for dir in ["run/exim4", "var/spool/exim4", "var/log/exim4"] {
         chown(root.join(dir), Some(DEBIAN_EXIM), Some(DEBIAN_EXIM)).unwrap();
     }
+    // As Debian's package and its unit leave them; the name is in the defaults that the package brings.
+    for (dir, mode) in [("run/tor", 0o2755), ("var/lib/tor", 0o2700)] {
+        chown(root.join(dir), Some(DEBIAN_TOR), Some(DEBIAN_TOR)).unwrap();
+        fs::set_permissions(root.join(dir), fs::Permissions::from_mode(mode)).unwrap();
+    }
 }
 
 fn accounts(root: &Path, users: &[&str]) {
@@ -330,6 +338,7 @@ fn accounts(root: &Path, users: &[&str]) {
         "root:x:0:0:root:/root:/bin/sh\nmail:x:8:8:mail:/var/mail:/usr/sbin/nologin\n\
          uucp:x:10:10:uucp:/var/spool/uucp:/usr/sbin/nologin\n\
          Debian-exim:x:{DEBIAN_EXIM}:{DEBIAN_EXIM}::/var/spool/exim4:/usr/sbin/nologin\n\
+         debian-tor:x:{DEBIAN_TOR}:{DEBIAN_TOR}::/var/lib/tor:/bin/false\n\
          fog-mta:x:{FOG_MTA}:{FOG_SUBMIT}::/nonexistent:/usr/sbin/nologin\n"
     );
     for user in users {
@@ -338,7 +347,8 @@ fn accounts(root: &Path, users: &[&str]) {
         chown(root.join("home").join(user), Some(PEOPLE), Some(PEOPLE)).unwrap();
     }
     let group = format!(
-        "root:x:0:\nadm:x:4:\nmail:x:8:\nuucp:x:10:\nDebian-exim:x:{DEBIAN_EXIM}:\nfog-submit:x:{FOG_SUBMIT}:\npeople:x:{PEOPLE}:\n"
+        "root:x:0:\nadm:x:4:\nmail:x:8:\nuucp:x:10:\nDebian-exim:x:{DEBIAN_EXIM}:\ndebian-tor:x:{DEBIAN_TOR}:\n\
+         fog-submit:x:{FOG_SUBMIT}:\npeople:x:{PEOPLE}:\n"
     );
     fs::write(root.join("etc/passwd"), passwd).unwrap();
     fs::write(root.join("etc/group"), group).unwrap();
