@@ -119,9 +119,7 @@ fn fragment(mut r: Reader) -> Result<Fragment, Malformed> {
 }
 
 impl Status {
-    /// The byte that stands for it.
-    #[must_use]
-    pub const fn code(self) -> u8 {
+    const fn code(self) -> u8 {
         match self {
             Self::Accepted => 0,
             Self::Refused => 1,
@@ -142,9 +140,7 @@ impl Status {
 }
 
 impl Class {
-    /// The byte that stands for it: the digit, or zero.
-    #[must_use]
-    pub const fn digit(self) -> u8 {
+    const fn digit(self) -> u8 {
         match self {
             Self::None => 0,
             Self::Success => 2,

@@ -41,7 +41,7 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 12] = [
+pub(super) const SHELVES: [Shelf; 10] = [
     Shelf::Pool,
     Shelf::Spool,
     Shelf::Fragments,
@@ -52,8 +52,6 @@ pub(super) const SHELVES: [Shelf; 12] = [
     Shelf::Firsts,
     Shelf::Health,
     Shelf::Pings,
-    Shelf::Surbs,
-    Shelf::Answers,
 ];
 
 impl Shelf {
@@ -69,8 +67,6 @@ impl Shelf {
             Self::Firsts => "rows/firsts",
             Self::Health => "rows/health",
             Self::Pings => "rows/pings",
-            Self::Surbs => "rows/surbs",
-            Self::Answers => "rows/answers",
         })
     }
 
@@ -87,8 +83,6 @@ impl Shelf {
             Self::Firsts => 8,
             Self::Health => 11,
             Self::Pings => 12,
-            Self::Surbs => 9,
-            Self::Answers => 10,
         }
     }
 }
