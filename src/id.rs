@@ -49,10 +49,32 @@ id!(
     32
 );
 id!(
+    /// The name that a waiting mail has on its node and nowhere else.
+    QueueId,
+    6
+);
+id!(
     /// What marks a packet as seen by one mix key (docs/spec.md, "Hop keys").
     ReplayTag,
     16
 );
+
+impl QueueId {
+    /// Reads what `Display` wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let mut id = [0; Self::LEN];
+        if pairs.len() != Self::LEN || !rest.is_empty() {
+            return None;
+        }
+        for (byte, [high, low]) in id.iter_mut().zip(pairs) {
+            *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+        }
+        Some(Self(id))
+    }
+}
 
 /// A key's validity: `floor(Unix seconds / epoch length)`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -87,5 +109,14 @@ mod tests {
         let id = MessageId([0xab; 16]);
         assert_eq!(id.to_string(), "ab".repeat(16));
         assert_eq!(format!("{id:?}"), format!("MessageId({})", "ab".repeat(16)));
+    }
+
+    #[test]
+    fn a_name_in_the_queue_is_read_as_it_was_written_and_nothing_else_is() {
+        let id = QueueId([0x0a, 0x1b, 0xff, 0, 7, 0x90]);
+        assert_eq!(QueueId::parse(&id.to_string()), Some(id));
+        for text in ["", "0", "0a0a0a0a0a0A", "0a0a0a0a0a0a0a", "0a0a0a0a0a0", "0a0a0a0a0a0g", "all"] {
+            assert_eq!(QueueId::parse(text), None, "{text}");
+        }
     }
 }

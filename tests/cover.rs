@@ -87,7 +87,7 @@ impl Watched {
                         inputs.push(Input::Acked { to, id });
                     }
                     Output::Reply { reply, .. } => {
-                        assert!(matches!(reply.outcomes[..], [Outcome::Accepted(_)]), "{reply:?}");
+                        assert!(matches!(reply.outcomes[..], [Outcome::Accepted(..)]), "{reply:?}");
                     }
                     Output::Disposed(_) => {}
                     other => panic!("{other:?}"),

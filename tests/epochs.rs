@@ -157,7 +157,7 @@ impl One {
         let request = Request { source, dedup: None, sender: None, wish, recipients, mail };
         let outputs = self.step(vec![Input::Submit { token: Token(2), request }]);
         let [Output::Reply { reply, .. }, ..] = outputs.as_slice() else { panic!("{outputs:?}") };
-        matches!(reply.outcomes[0], Outcome::Accepted(_))
+        matches!(reply.outcomes[0], Outcome::Accepted(..))
     }
 
     /// The other nodes open links, and say by how much their clocks are ahead of ours. Their families are their own.
@@ -496,7 +496,7 @@ fn the_document_says_for_how_long_keys_of_a_node_are_published() {
 
 #[test]
 fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_behind() {
-    let faults = Faults { loss: 0.02, ack_loss: 0.02, crashes: 30, torn: 15, deferral: 0.1 };
+    let faults = Faults { loss: 0.02, ack_loss: 0.02, crashes: 30, torn: 15, deferral: 0.1, vanishing: 0.0 };
     let mut world = World::new(Plan { nodes: NODES, mails: 80, days: 30, faults, ..Plan::new(77) });
     world.run();
     let (missing, doubled) = world.tally();

@@ -6,7 +6,7 @@
 #[path = "common/submit.rs"]
 mod submit;
 
-use fog::id::MessageId;
+use fog::id::{MessageId, QueueId};
 use fog::submit::{Outcome, Reason, Reply, Request, Source};
 use indymilter_test::{EomAction, MacroStage, ProtoOpts, Status, TestConnection};
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ fn node(milter: &Milter, answers: Vec<Option<Vec<Outcome>>>) -> Receiver<Request
 }
 
 fn taken(count: usize) -> Option<Vec<Outcome>> {
-    Some(vec![Outcome::Accepted(MessageId([7; 16])); count])
+    Some(vec![Outcome::Accepted(MessageId([7; 16]), QueueId([7; 6])); count])
 }
 
 fn refused(reason: Reason) -> Option<Vec<Outcome>> {

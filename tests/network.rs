@@ -43,7 +43,7 @@ fn mails_cross_a_quiet_network_exactly_once() {
 #[test]
 fn mails_cross_exactly_once_whatever_breaks() {
     for seed in 0..seeds() {
-        let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 60, torn: 20, deferral: 0.2 };
+        let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 60, torn: 20, deferral: 0.2, vanishing: 0.0 };
         let world = run(Plan { nodes: 12, mails: 30, faults, ..Plan::new(100 + seed) });
         assert!(world.counts(|counts| counts.replayed) > 0, "seed {seed}: no packet came twice: the faults don't bite");
     }
@@ -63,7 +63,7 @@ fn a_mail_sent_in_copies_arrives_once() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 10, torn: 5, deferral: 0.2 };
+    let faults = Faults { loss: 0.1, ack_loss: 0.1, crashes: 10, torn: 5, deferral: 0.2, vanishing: 0.0 };
     let trace = |seed| run(Plan { nodes: 5, mails: 4, faults, ..Plan::new(seed) }).trace();
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8));
@@ -71,7 +71,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn a_mail_of_five_megabytes_crosses_as_well_as_one_of_a_kilobyte() {
-    let faults = Faults { loss: 0.05, ack_loss: 0.05, crashes: 5, torn: 2, deferral: 0.0 };
+    let faults = Faults { loss: 0.05, ack_loss: 0.05, crashes: 5, torn: 2, deferral: 0.0, vanishing: 0.0 };
     let send_every = Duration::from_secs(240);
     let world = run(Plan { nodes: 5, mails: 2, sizes: vec![5_000_000, 1_000], send_every, faults, ..Plan::new(3) });
     assert_eq!(world.tally(), (vec![], vec![]));
@@ -79,7 +79,7 @@ fn a_mail_of_five_megabytes_crosses_as_well_as_one_of_a_kilobyte() {
 
 #[test]
 fn what_is_handed_in_twice_under_one_queue_id_is_taken_once() {
-    let faults = Faults { loss: 0.0, ack_loss: 0.0, crashes: 5, torn: 0, deferral: 0.0 };
+    let faults = Faults { loss: 0.0, ack_loss: 0.0, crashes: 5, torn: 0, deferral: 0.0, vanishing: 0.0 };
     run(Plan { nodes: 6, mails: 10, handed_in: 3, faults, ..Plan::new(4) });
 }
 

@@ -27,9 +27,10 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let started = global.load()?;
     let mut config = started.clone();
     let socket = args.socket.clone().unwrap_or_else(|| config.node.exit_socket());
-    if config.exit.is_none() {
+    if config.hand_over.is_none() {
+        let found = "node.roles is without \"exit\", and entry.notify names nobody who is told anything";
         return Err(CliError::new(ExitCode::Config, "this node is no exit")
-            .found(format!("node.roles in {} is without \"exit\"", global.config.display()))
+            .found(format!("{}: {found}", global.config.display()))
             .try_("add \"exit\" to node.roles, and an [exit] table (fog.toml(5))"));
     }
     log::set_up(&config.log);
@@ -41,7 +42,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
         log::log(Program::Exit, log::Event::Start);
         notify::ready();
-        while let Some(exit) = &config.exit {
+        while let Some(target) = &config.hand_over {
             let reload = Cell::new(false);
             let told = async {
                 tokio::select! {
@@ -52,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
             };
             let (suffix, node) = (config.entry.suffix.clone(), &config.node.name);
             // What was being handed over is done and answered when this ends; the node brings the rest again.
-            Exit::new(exit.deliver.clone(), suffix, |event| tell(event, node)).serve(&socket, told).await;
+            Exit::new(target.clone(), suffix, |event| tell(event, node)).serve(&socket, told).await;
             if !reload.get() {
                 notify::stopping();
                 break;
@@ -76,12 +77,12 @@ fn reloaded(started: &Config, config: Config, global: &Global, args: &Args) -> C
     log::set_up(&now.log);
     let moved = args.socket.is_none() && now.node.sockets != started.node.sockets;
     let suffix = now.entry.suffix != started.entry.suffix;
-    let waiting = [("node.roles", now.exit.is_none()), ("node.sockets", moved), ("entry.suffix", suffix)];
+    let waiting = [("node.roles", now.hand_over.is_none()), ("node.sockets", moved), ("entry.suffix", suffix)];
     let waiting: Vec<_> = waiting.into_iter().filter(|(_, waits)| *waits).map(|(key, _)| key).collect();
     log::log(Program::Exit, log::Event::Reload { waiting: &waiting });
     // Without the role it would end, and mail that is on its way here would wait for nobody.
     // The suffix is the node's, which takes another at its start alone: what is refused here is what it would take.
-    Config { exit: now.exit.or(config.exit), entry: config.entry, ..now }
+    Config { hand_over: now.hand_over.or(config.hand_over), entry: config.entry, ..now }
 }
 
 fn tell(event: Event, node: &str) {

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::global::Global;
 use super::words::{self, command};
 use crate::config::Config;
-use crate::engine::QueueId;
+use crate::id::QueueId;
 use crate::sys::exit_code::ExitCode;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -90,6 +90,10 @@ fn waits_for(state: &str) -> &'static str {
     match state {
         "waiting" => "for its first send slot",
         "leaving" => "for the send slots of its other pieces",
+        "mixing" => "for word from its exit, or its next try",
+        "held" => "for its exit's MTA, which puts it off",
+        "receipted" => "for its sender to be told that it arrived",
+        "given-up" => "for nothing: it was not delivered",
         "outbox" => "for the local MTA",
         "deferred" => "for the local MTA, which has put it off",
         _ => "",

@@ -3,7 +3,7 @@
 /// Each table and its keys. What is not in here is refused, with the nearest that is.
 pub(crate) const KEYS: [(&str, &[&str]); 9] = [
     ("node", &["name", "roles", "onion", "listen", "key", "contact", "family", "sockets"]),
-    ("entry", &["suffix", "max-size", "rules"]),
+    ("entry", &["suffix", "max-size", "give-up", "notify", "receipts", "rules"]),
     (
         "exit",
         &[

@@ -16,7 +16,7 @@ pub use milter::{FullDivert, Listen, Milter, Mixed};
 pub use network::network;
 pub use rules::{Facts, Rule, Rules, Subnet, Verdict};
 
-use crate::directory::units::{parse_number, parse_rate, parse_size};
+use crate::directory::units::{parse_number, parse_rate, parse_size, parse_span};
 use crate::directory::{
     Admission, Domains, MAX_DOMAINS, NodeAddress, Roles, Source, Trust, is_contact, is_host_name, is_name,
     least_threshold,
@@ -41,6 +41,9 @@ pub struct Config {
     pub entry: Entry,
     /// `[exit]`, if the node has that role.
     pub exit: Option<Exit>,
+    /// Where `fog exit` hands mail over, if this node has any for it: `exit.deliver`. A node without the role has notices
+    /// for its senders, if `entry.notify` names any.
+    pub hand_over: Option<Deliver>,
     /// `[tor]`: where Tor takes requests.
     pub socks: Socks,
     /// `[directory]`: whose signatures count.
@@ -118,6 +121,12 @@ pub struct Entry {
     pub suffix: String,
     /// Largest mail in bytes, if below the network's.
     pub max_size: Option<u64>,
+    /// After so long a mail of which nothing was heard is given up.
+    pub give_up: Duration,
+    /// The domains whose mail is delivered on this machine: their senders are told what becomes of theirs.
+    pub notify: Vec<String>,
+    /// Whether exits are asked for receipts.
+    pub receipts: bool,
     /// Which mails go through fog whoever they are to.
     pub rules: Rules,
 }
@@ -240,6 +249,13 @@ impl Config {
         let wanted = "unix:PATH, or the IP address and port of Tor's SOCKS port";
         let socks = settings.or("tor.socks", default, wanted, |text| socks(text, base))?;
         let (entry, trust, spool) = (entry(&settings)?, trust(&settings)?, spool(&settings, base)?);
+        let hand_over = match &exit {
+            Some(exit) => Some(exit.deliver.clone()),
+            None if entry.notify.is_empty() => None,
+            None => Some(deliver_to(&settings, base)?.ok_or_else(|| {
+                settings.missing("exit.deliver").hint("what entry.notify lets senders be told is handed over there")
+            })?),
+        };
         let milter = milter::milter(&settings, base)?;
         let usual = base.join("block");
         let block = settings.or("exit.block", usual.clone(), PATH, path_under(base))?;
@@ -251,6 +267,7 @@ impl Config {
             node,
             entry,
             exit,
+            hand_over,
             socks,
             trust,
             sources,
@@ -272,6 +289,7 @@ const MAIL_SIZE: &str = "a number of bytes such as 500K or 2M, at least 1K";
 const RATE: &str = "N/SPAN, as in 20/1d, or none";
 const GATEWAY: &str = "addresses of mail2news gateways; {date} and {groups} in them are filled in";
 const COMMENT: &str = "one line of at most 400 bytes";
+const GIVE_UP: &str = "a span of at least 1h, as in 5d";
 const HOST_NAME: &str = "a host name in lower case";
 /// Where links come in, if nothing else is said.
 pub const USUAL_LISTEN: Listen = Listen::Inet(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9999)));
@@ -307,15 +325,30 @@ fn entry(settings: &Settings) -> Result<Entry, ConfigError> {
     Ok(Entry {
         suffix: settings.or("entry.suffix", "fog".into(), HOST_NAME, suffix)?,
         max_size: settings.optional("entry.max-size", MAIL_SIZE, mail_size)?,
+        give_up: settings.or("entry.give-up", Duration::from_secs(5 * 86_400), GIVE_UP, give_up)?,
+        notify: settings.items("entry.notify", HOST_NAME, notify)?.unwrap_or_default(),
+        receipts: settings.or("entry.receipts", true, "yes or no", yes_or_no)?,
         rules: Rules(settings.items("entry.rules", rules::WANTED, Rule::parse)?.unwrap_or_default()),
     })
+}
+
+fn give_up(text: &str) -> Option<Duration> {
+    parse_span(text).filter(|span| *span >= Duration::from_secs(3600))
+}
+
+fn notify(text: &str) -> Option<String> {
+    is_host_name(text).then(|| text.to_owned())
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    [("yes", true), ("no", false)].into_iter().find(|(word, _)| *word == text).map(|(_, yes)| yes)
 }
 
 /// What stands in `[exit]` is looked at in any case, or a mistake would come to light only with the role.
 fn exit(settings: &Settings, base: &Path, wanted: bool) -> Result<Option<Exit>, ConfigError> {
     let envelope = |text: &str| if text == "<>" { Some(None) } else { Address::parse(text).ok().map(Some) };
     let from: Option<From> = settings.optional("exit.from", "ADDRESS, or NAME <ADDRESS>", parse_from)?;
-    let deliver = settings.optional("exit.deliver", DELIVER, |text| deliver(text, base))?;
+    let deliver = deliver_to(settings, base)?;
     let envelope_from = settings.optional("exit.envelope-from", "an address, or <>", envelope)?;
     let max_size = settings.optional("exit.max-size", MAIL_SIZE, mail_size)?;
     let domains = domains(settings)?;
@@ -332,6 +365,10 @@ fn exit(settings: &Settings, base: &Path, wanted: bool) -> Result<Option<Exit>, 
     let deliver = deliver.ok_or_else(|| settings.missing("exit.deliver"))?;
     let envelope_from = envelope_from.unwrap_or_else(|| Some(from.address.clone()));
     Ok(Some(Exit { deliver, from, envelope_from, max_size, domains, news, per_recipient, rate, comment }))
+}
+
+fn deliver_to(settings: &Settings, base: &Path) -> Result<Option<Deliver>, ConfigError> {
+    settings.optional("exit.deliver", DELIVER, |text| deliver(text, base))
 }
 
 /// A rate, or none at all.

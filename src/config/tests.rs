@@ -28,7 +28,15 @@ fn three_lines_are_a_configuration() {
     assert_eq!(config.node.key, Path::new("/etc/fog/node.key"));
     assert_eq!(config.node.listen.to_string(), "127.0.0.1:9999");
     assert_eq!(config.node.submit_socket(), Path::new("/run/fog/submit.sock"));
-    assert_eq!(config.entry, Entry { suffix: "fog".into(), max_size: None, rules: Rules::default() });
+    let entry = Entry {
+        suffix: "fog".into(),
+        max_size: None,
+        give_up: Duration::from_secs(5 * 86_400),
+        notify: vec![],
+        receipts: true,
+        rules: Rules::default(),
+    };
+    assert_eq!(config.entry, entry);
     assert_eq!(config.milter.listen, Listen::Unix("/var/spool/postfix/fog/milter.sock".into()));
     assert_eq!((config.milter.on_full_divert, config.milter.mixed), (FullDivert::Erase, Mixed::Split));
     assert_eq!((config.spool.document(), config.spool.max), (PathBuf::from("/var/lib/fog/directory"), 1 << 30));
@@ -52,6 +60,7 @@ fn every_key_can_be_set() {
     let text = format!(
         "[node]\nname = \"kvara\"\nroles = [\"mix\", \"exit\"]\nonion = \"mix.example.org:1\"\nlisten = \"[::1]:2\"\n\
          key = \"k\"\ncontact = \"me\"\nfamily = \"us\"\nsockets = \"s\"\n[entry]\nsuffix = \".anon\"\nmax-size = \"1M\"\n\
+         give-up = \"3d\"\nnotify = [\"example.org\", \"example.net\"]\nreceipts = \"no\"\n\
          rules = [\"fog if header X-Fog: yes\", \"leave if user a and network ::1\"]\n\
          [milter]\nlisten = \"inet:[::1]:8899\"\non-full-divert = \"discard\"\nmixed = \"reject\"\nnetworks = [\"10.0.0.0/8\"]\n\
          [exit]\ndeliver = \"smtp:127.0.0.1:10027\"\nfrom = \"Some Body <a@b.example>\"\nenvelope-from = \"<>\"\n\
@@ -67,7 +76,15 @@ fn every_key_can_be_set() {
     assert_eq!(config.node.exit_socket(), Path::new("/etc/fog/s/exit.sock"));
     assert_eq!((config.node.contact.as_deref(), config.node.family.as_deref()), (Some("me"), Some("us")));
     let rules = ["fog if header X-Fog: yes", "leave if user a and network ::1"].map(|text| Rule::parse(text).unwrap());
-    assert_eq!(config.entry, Entry { suffix: "anon".into(), max_size: Some(1 << 20), rules: Rules(rules.into()) });
+    let entry = Entry {
+        suffix: "anon".into(),
+        max_size: Some(1 << 20),
+        give_up: Duration::from_secs(3 * 86_400),
+        notify: vec!["example.org".into(), "example.net".into()],
+        receipts: false,
+        rules: Rules(rules.into()),
+    };
+    assert_eq!(config.entry, entry);
     let milter = Milter {
         listen: Listen::Inet("[::1]:8899".parse().unwrap()),
         on_full_divert: FullDivert::Discard,
@@ -186,7 +203,7 @@ fn an_error_has_file_line_and_column_the_line_and_a_hint() {
         ),
         (
             "[entry]\ncolour = 1",
-            "fog.toml:2:1: there is no key `colour` in [entry]\n    colour = 1\n    [entry] has suffix, max-size, rules",
+            "fog.toml:2:1: there is no key `colour` in [entry]\n    colour = 1\n    [entry] has suffix, max-size, give-up, notify, receipts, rules",
         ),
         ("[nodes]", "fog.toml:1:2: there is no table [nodes]\n    [nodes]\n    did you mean [node]?"),
         (
@@ -275,7 +292,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 37] = [
+const ROWS: [Row; 40] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\", \"authority\"]", &["\"guard\"", "\"mix exit\""]),
     row(
@@ -294,6 +311,9 @@ const ROWS: [Row; 37] = [
     row("node.sockets", "\"s\"", &["\"\"", "\"a\\u007f\""]),
     row("entry.suffix", "\".anon\"", &["\"\"", "\"-\"", "\"Fog\""]),
     row("entry.max-size", "\"1M\"", &["\"\"", "\"-1\"", "\"1T\"", "\"1023\"", "\"99999999999999999999\""]),
+    row("entry.give-up", "\"12h\"", &["\"59m\"", "\"5\"", "\"\""]),
+    row("entry.notify", "[\"example.org\"]", &["[\"Example\"]", "[\"a b\"]", "[1]"]),
+    row("entry.receipts", "\"no\"", &["\"off\"", "\"\"", "true"]),
     row(
         "entry.rules",
         "[\"fog if header X-Fog: yes\", \"leave if user a and network ::1\"]",
@@ -385,6 +405,7 @@ fn every_key_says_where_its_value_is_wrong_what_was_found_and_what_was_wanted() 
                 && value != "[]"
                 && [
                     "node.roles",
+                    "entry.notify",
                     "entry.rules",
                     "exit.domains",
                     "exit.news",

@@ -47,7 +47,7 @@ pub(super) fn hand_in(socket: &Path, to: &Address, mail: Vec<u8>) -> Result<Stri
         Request { source: Source::Person, dedup: None, sender: None, wish: Wish::default(), recipients, mail };
     match submit(socket, &request, || true) {
         Ok(outcomes) => match outcomes.first() {
-            Some(Outcome::Accepted(id)) => Ok(id.to_string()),
+            Some(Outcome::Accepted(id, _)) => Ok(id.to_string()),
             Some(refused) => Err(refused.line().unwrap_or_default()),
             None => Err(SubmitError::NotUnderstood(crate::wire::Malformed).to_string()),
         },

@@ -1,21 +1,19 @@
-//! The entry: takes mail from injectors, and sends it a fragment at a time.
+//! The entry: takes mail from injectors, sends it a fragment at a time, and answers for it until its receipt is here.
 
 use super::admit::{Ids, MessageIds, clean, refusal};
-use super::build;
-use super::queue::{Listed, QueueId, State, hour_of, hours};
-use super::relay::Relay;
-use super::rows::{Place, Spooled, Waiting, damaged};
+use super::exit::Exit;
+use super::journey::{Receipts, Spooled, Stage};
+use super::queue::{Listed, hour_of, hours, name_of_mail};
+use super::rows::{Waiting, damaged};
+use super::tries::{Mail, pieces};
 use super::{Batch, Output, Token};
 use crate::directory::Document;
-use crate::id::{NodeId, SetId};
+use crate::id::{MessageId, QueueId};
 use crate::mail::address::Address;
-use crate::mail::canary::is_canary;
-use crate::message;
-use crate::message::payload::{Fragment, Payload};
-use crate::message::shards::{self, Shard};
+use crate::mail::notice::{self, Fate};
+use crate::message::shards::Shard;
 use crate::mix::chain::{Chain, ChainError};
-use crate::mix::random;
-use crate::mix::route::{self, Front};
+use crate::mix::receipt::last_arrival;
 use crate::mix::schedule::span_of;
 use crate::secret::Secret;
 use crate::store::{Marks, RowId, SLOT_LEN, Shelf, Store, StoreError};
@@ -26,6 +24,9 @@ use std::collections::BTreeMap;
 
 /// Bytes of mail that one request may have cleaned, all its recipients' copies together, beyond the first copy.
 const AT_ONCE: usize = 16 << 20;
+
+/// Epochs for which a mail is listed that was given up and of which nobody could be told.
+pub(super) const LISTED: u32 = 6;
 
 /// A request, while its recipients are gone through.
 struct Handed<'a> {
@@ -49,24 +50,7 @@ impl Handed<'_> {
 /// The mail this node answers for.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    mails: BTreeMap<RowId, Mail>,
-}
-
-#[derive(Debug)]
-struct Mail {
-    row: Spooled,
-    waiting: BTreeMap<RowId, Waiting>,
-}
-
-impl Mail {
-    /// Slots it still needs.
-    fn slots(&self) -> u32 {
-        if self.waiting.is_empty() {
-            u32::from(self.row.pieces) * u32::from(self.row.copies)
-        } else {
-            u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
-        }
-    }
+    pub(super) mails: BTreeMap<RowId, Mail>,
 }
 
 impl Entry {
@@ -89,16 +73,17 @@ impl Entry {
         self.mails.values().map(|mail| u64::from(mail.slots())).sum()
     }
 
-    /// Mails that wait.
+    /// Mails that this node answers for.
     pub(super) fn waiting(&self) -> u64 {
-        size(self.mails.len())
+        let is_alive = |mail: &&Mail| !matches!(mail.row.stage, Stage::GivenUp(_));
+        size(self.mails.values().filter(is_alive).count())
     }
 
-    /// The mails that wait, for the operator.
+    /// The mails that this node answers for, and those that it has given up, for the operator.
     pub(super) fn list(&self, now: Time, key: &Secret<32>) -> impl Iterator<Item = Listed> {
-        self.mails.iter().map(move |(row, mail)| {
-            let state = if mail.row.exit.is_none() { State::Waiting } else { State::Leaving };
-            Listed { id: QueueId::of(*row, key), state, hours: hours(mail.row.since, now) }
+        self.mails.values().map(move |Mail { row, .. }| {
+            let id = name_of_mail(&row.message, key);
+            Listed { id, state: row.state(), hours: hours(row.since, now) }
         })
     }
 
@@ -106,21 +91,27 @@ impl Entry {
     pub(super) fn drop_mails<R>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        which: impl Fn(RowId) -> bool,
+        which: impl Fn(QueueId) -> bool,
     ) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for (row, mut mail) in self.mails.extract_if(.., |row, _| which(*row)) {
-            abandon(batch, &mut mail)?;
-            batch.txn.delete(Shelf::Spool, row)?;
-            count += 1;
+        let key = &batch.setup.dedup_key;
+        let dropped = self.mails.iter().filter(|(_, mail)| which(name_of_mail(&mail.row.message, key)));
+        let dropped: Vec<RowId> = dropped.map(|(id, _)| *id).collect();
+        for id in &dropped {
+            self.forget(batch, *id)?;
         }
-        Ok(count)
+        Ok(size(dropped.len()))
+    }
+
+    /// When something becomes of a mail without a slot or a packet.
+    pub(super) fn next_wakeup(&self) -> Option<Time> {
+        self.mails.values().filter_map(|mail| mail.row.wakes()).min()
     }
 
     /// Takes a mail for each of its recipients, or says why not.
     pub(super) fn submit<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
+        exit: &mut Exit,
         token: Token,
         request: &Request,
     ) -> Result<(), StoreError> {
@@ -128,9 +119,12 @@ impl Entry {
         let mut handed = Handed { request, ids: MessageIds::of(batch, request)?, cleaned: 0 };
         let mut taken = Vec::new();
         for recipient in &request.recipients {
-            let outcome = self.take(batch, &mut handed, recipient)?;
+            let outcome = match self.take(batch, &mut handed, recipient)? {
+                Outcome::Permanent(reason) => self.tell_instead(batch, exit, &handed, recipient, reason)?,
+                other => other,
+            };
             match outcome {
-                Outcome::Accepted(_) => {
+                Outcome::Accepted(..) => {
                     batch.counts.accepted += 1;
                     taken.extend(recipient.under_suffix(&batch.setup.suffix));
                 }
@@ -167,7 +161,7 @@ impl Entry {
         let ids = handed.ids.of_mail_to(&target, batch.rng);
         let id = ids.first;
         if handed.ids.has_been_taken(batch, &target, &ids)? {
-            return Ok(Outcome::Accepted(id));
+            return Ok(accepted(batch, id));
         }
         if !handed.may_be_cleaned() {
             return Ok(Outcome::refused(Reason::TooMuchAtOnce));
@@ -176,12 +170,28 @@ impl Entry {
             Err(reason) => return Ok(Outcome::refused(reason)),
             Ok(packed) => packed,
         };
-        let Some(pieces) = pieces(packed.len()) else { return Ok(Outcome::refused(Reason::MailTooBig)) };
+        let receipt = receipts_of(batch, request);
+        let Some(pieces) = pieces(packed.len(), receipt) else { return Ok(Outcome::refused(Reason::MailTooBig)) };
         let copies = request.wish.copies;
         if copies > 1 && takes_too_long(document, u32::from(pieces) * u32::from(copies)) {
             return Ok(Outcome::refused(Reason::TooManyCopies));
         }
-        let row = Spooled { message: id, since: hour_of(batch.now), pieces, copies, chain, exit: None };
+        let row = Spooled {
+            message: id,
+            since: hour_of(batch.now),
+            ends: last_arrival(batch.now, batch.setup.entry.give_up, document.params()),
+            pieces,
+            copies,
+            chain,
+            receipt,
+            sender: told(batch, request),
+            exit: None,
+            tries: 0,
+            silent: 0,
+            held: 0,
+            tried: Vec::new(),
+            stage: Stage::Waiting,
+        };
         let mail = Mail { row, waiting: BTreeMap::new() };
         if self.is_congested(document, &mail) {
             return Ok(Outcome::refused(Reason::SpoolFull));
@@ -189,11 +199,40 @@ impl Entry {
         self.keep(batch, &ids, mail, &packed)
     }
 
-    /// Whether what waits needs more than half an epoch of slots already. One mail alone is always taken. Without this
-    /// the pieces of many mails would leave so far apart that exits give up on every one of them.
+    /// A mail that an MTA's pipe brings and that is refused for good would come back to its sender whole, with all that it
+    /// says, or wait in vain. Where its sender can be told it is taken, and answered by a notice without content.
+    fn tell_instead<R: CryptoRng>(
+        &self,
+        batch: &mut Batch<'_, '_, R>,
+        exit: &mut Exit,
+        handed: &Handed<'_>,
+        recipient: &Address,
+        reason: Reason,
+    ) -> Result<Outcome, StoreError> {
+        let request = handed.request;
+        let Some(to) = told(batch, request).filter(|_| request.source == Source::Mta) else {
+            return Ok(Outcome::Permanent(reason));
+        };
+        let ids = handed.ids.of_mail_to(recipient, batch.rng);
+        if handed.ids.has_been_taken(batch, recipient, &ids)? {
+            return Ok(accepted(batch, ids.first));
+        }
+        let of = name_of_mail(&ids.first, &batch.setup.dedup_key);
+        match exit.tell(batch, &to, of, Fate::NotTaken(reason.status(), reason.text()), 0) {
+            Ok(()) => {}
+            Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),
+            Err(error) => return Err(error),
+        }
+        remember(batch, &ids)?;
+        Ok(accepted(batch, ids.first))
+    }
+
+    /// Whether what waits needs more than half an epoch of slots already, what is sent again with it. One mail alone is
+    /// always taken. Without this the pieces of many mails would leave so far apart that exits give up on every one of
+    /// them.
     fn is_congested(&self, document: &Document, new: &Mail) -> bool {
-        let waiting = self.mails.values().map(Mail::slots).fold(new.slots(), u32::saturating_add);
-        !self.mails.is_empty() && takes_too_long(document, waiting)
+        let waiting = self.mails.values().map(Mail::slots).fold(0, u32::saturating_add);
+        waiting > 0 && takes_too_long(document, waiting.saturating_add(new.slots()))
     }
 
     fn keep<R: CryptoRng>(
@@ -212,157 +251,48 @@ impl Entry {
             Err(StoreError::Full) => return Ok(Outcome::refused(Reason::SpoolFull)),
             Err(error) => return Err(error),
         }
-        for known in &ids.known {
-            let mark = batch.mark_of(Marks::Submitted, known);
-            batch.txn.mark(Marks::Submitted, batch.epoch, mark)?;
-        }
-        Ok(Outcome::Accepted(id))
+        remember(batch, ids)?;
+        Ok(accepted(batch, id))
     }
+}
 
-    /// Sends a piece of one mail, chosen by chance, so that a large mail doesn't hold up the small ones. False if none
-    /// can go now.
-    pub(super) fn send<R: CryptoRng>(
-        &mut self,
-        batch: &mut Batch<'_, '_, R>,
-        document: &Document,
-        relay: &mut Relay,
-        firsts: &[NodeId],
-    ) -> Result<bool, StoreError> {
-        let Some(id) = self.turn(batch.rng) else { return Ok(false) };
-        let Some(mail) = self.mails.get_mut(&id) else { return Ok(false) };
-        let exit = match prepare(batch, document, id, mail, firsts)? {
-            Prepared::Leaves(exit) => exit,
-            Prepared::Waits => return Ok(false),
-            Prepared::EndsHere => {
-                self.mails.remove(&id);
-                batch.txn.delete(Shelf::Spool, id)?;
-                return Ok(false);
-            }
-        };
-        let Some((&fragment, waiting)) = mail.waiting.first_key_value() else { return Ok(false) };
-        let content = batch.txn.read(Shelf::Fragments, fragment)?;
-        let Place { set, shape, index } = waiting.place;
-        let payload = Fragment { set, shape, index, shard: shard(&content.sealed)? };
-        let payload = Payload::Fragment(payload).encode(batch.rng);
-        let (me, front) = (&batch.setup.me, Front { chain: &mail.row.chain, firsts });
-        let draw = |rng: &mut R| route::path(document, me, &exit, front, rng).ok();
-        let Some(built) = build::deliver(batch, document, &payload, draw) else { return Ok(false) };
-        if !relay.send_own(batch, &built)? {
-            return Ok(false);
-        }
-        batch.book.built(mail.row.message, index, &built.path, &built.packet, batch.now, &mut batch.out);
-        batch.txn.delete(Shelf::Fragments, fragment)?;
-        mail.waiting.remove(&fragment);
-        if mail.waiting.is_empty() {
-            // Its last fragment is in the pool by this same commit: the pool answers for it now.
-            self.mails.remove(&id);
-            batch.txn.delete(Shelf::Spool, id)?;
-        }
-        Ok(true)
-    }
+fn accepted<R>(batch: &Batch<'_, '_, R>, id: MessageId) -> Outcome {
+    Outcome::Accepted(id, name_of_mail(&id, &batch.setup.dedup_key))
+}
 
-    /// Whose turn it is.
-    fn turn(&self, rng: &mut impl CryptoRng) -> Option<RowId> {
-        let ids: Vec<RowId> = self.mails.keys().copied().collect();
-        random::choose(&ids, rng).copied()
+/// Notes that a mail was taken, so that it isn't when it comes again.
+fn remember<R>(batch: &mut Batch<'_, '_, R>, ids: &Ids) -> Result<(), StoreError> {
+    for known in &ids.known {
+        let mark = batch.mark_of(Marks::Submitted, known);
+        batch.txn.mark(Marks::Submitted, batch.epoch, mark)?;
     }
+    Ok(())
+}
+
+/// Whether there are to be receipts for this mail, and who hears of them.
+fn receipts_of<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Receipts {
+    match notice::asked(&request.mail) {
+        Some(false) => Receipts::Off,
+        _ if !batch.setup.entry.receipts => Receipts::Off,
+        Some(true) => Receipts::Told,
+        None => Receipts::On,
+    }
+}
+
+/// Whom to tell what becomes of a mail: the sender that its MTA names, if they get their mail on this machine.
+fn told<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Option<Address> {
+    request.sender.clone().filter(|sender| may_be_told(batch, sender))
+}
+
+pub(super) fn may_be_told<R>(batch: &Batch<'_, '_, R>, to: &Address) -> bool {
+    let is_local = |domain: &String| to.domain().eq_ignore_ascii_case(domain);
+    batch.setup.entry.notify.iter().any(is_local) && !to.is_routed() && !to.is_within(&batch.setup.suffix)
 }
 
 /// Whether so many pieces need the slots of more than half an epoch.
 fn takes_too_long(document: &Document, pieces: u32) -> bool {
     let params = document.params();
     span_of(pieces, params) > params.epoch / 2
-}
-
-/// What becomes of a mail whose slot has come.
-enum Prepared {
-    /// It has a try under way, to this exit.
-    Leaves(NodeId),
-    /// Not now.
-    Waits,
-    /// It was never to leave.
-    EndsHere,
-}
-
-/// Sees to it that the mail has a try under way, and to an exit that is still there.
-fn prepare<R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    document: &Document,
-    id: RowId,
-    mail: &mut Mail,
-    firsts: &[NodeId],
-) -> Result<Prepared, StoreError> {
-    if let Some(exit) = mail.row.exit {
-        if route::is_exit(document, &exit) {
-            return Ok(Prepared::Leaves(exit));
-        }
-        // What is left of the set has nowhere to go, and what has left is of no use without it.
-        abandon(batch, mail)?;
-    }
-    let packed = batch.txn.read(Shelf::Spool, id)?;
-    // Whatever the network's limit is by now: it was within the limit when it was taken.
-    let message = message::unpack(&packed.sealed, usize::MAX).map_err(|_| damaged())?;
-    if is_canary(&message.recipient) {
-        return Ok(Prepared::EndsHere);
-    }
-    let exits = route::exits_for(document, &message.recipient, size(message.mail.len()));
-    let front = Front { chain: &mail.row.chain, firsts };
-    let Ok(exit) = route::exit(document, &batch.setup.me, &exits, front, batch.rng) else {
-        return Ok(Prepared::Waits);
-    };
-    match cut(batch, id, mail, exit, &packed.sealed) {
-        Ok(()) => Ok(Prepared::Leaves(exit)),
-        // A set takes more room than its mail. It waits in the spool until there is some.
-        Err(StoreError::Full) => abandon(batch, mail).map(|()| Prepared::Waits),
-        Err(error) => Err(error),
-    }
-}
-
-/// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies
-/// go to one exit, which knows the message again and hands it out once.
-fn cut<R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    id: RowId,
-    mail: &mut Mail,
-    exit: NodeId,
-    packed: &[u8],
-) -> Result<(), StoreError> {
-    let (shape, shards) = shards::split(packed, spares(packed.len())).map_err(|_| damaged())?;
-    for _ in 0..mail.row.copies {
-        let mut set = SetId([0; SetId::LEN]);
-        batch.rng.fill_bytes(&mut set.0);
-        for (index, shard) in (0..=u8::MAX).zip(&shards) {
-            let waiting = Waiting { mail: id, place: Place { set, shape, index } };
-            let row = batch.txn.put(Shelf::Fragments, batch.epoch, &waiting.encode(), shard, &[], batch.rng)?;
-            mail.waiting.insert(row, waiting);
-        }
-        batch.book.cut(mail.row.message, shape, &mut batch.out);
-    }
-    mail.row.exit = Some(exit);
-    batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng)
-}
-
-fn abandon<R>(batch: &mut Batch<'_, '_, R>, mail: &mut Mail) -> Result<(), StoreError> {
-    mail.row.exit = None;
-    std::mem::take(&mut mail.waiting).into_keys().try_for_each(|row| batch.txn.delete(Shelf::Fragments, row))
-}
-
-/// Spare shards: two for every five, and never none while there is room in a set, so that the loss of a mix need not
-/// cost the mail.
-fn spares(packed: usize) -> usize {
-    let needed = packed.div_ceil(shards::SHARD_LEN);
-    (needed * 2).div_ceil(5).min(shards::MAX_SHARDS.saturating_sub(needed))
-}
-
-/// Of how many pieces a message of so many bytes has to arrive, and how many are sent; none if no set holds it.
-#[must_use]
-pub fn pieces_of(packed: usize) -> Option<(usize, usize)> {
-    Some((packed.div_ceil(shards::SHARD_LEN), usize::from(pieces(packed)?)))
-}
-
-/// How many pieces a message of so many bytes is cut into, spares included; none if no set holds it.
-fn pieces(packed: usize) -> Option<u8> {
-    u8::try_from(packed.div_ceil(shards::SHARD_LEN) + spares(packed)).ok()
 }
 
 /// A stored shard, which has one size.

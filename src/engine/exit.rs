@@ -1,25 +1,27 @@
 //! The exit: puts mail together again, cleans it once more, and hands it to the local MTA.
 
-use super::meter::{Meter, RecipientMark};
+use super::answers::Answers;
+use super::fates::note;
+use super::meter::{Limits, Meter, RecipientMark};
 use super::outbox::Outbox;
 use super::parts::Parts;
-use super::queue::hour_of;
-use super::queue::{Listed, QueueId, State, hours};
+use super::queue::{Listed, State, hour_of, hours, name_of_row};
 use super::quota::Quota;
 use super::relay::Ended;
-use super::rows::{Outgoing, Part, Place, damaged};
+use super::rows::{Outgoing, Part, Place, What, damaged};
 use super::{Batch, DeliveryId, ExitSetup, Output, entry};
 use crate::delivery::Disposition;
-use crate::id::{NodeId, SetId};
+use crate::id::{MessageId, NodeId, QueueId, SetId};
 use crate::mail::address::Address;
 use crate::mail::block::{BlockList, mailbox};
 use crate::mail::news;
 use crate::mail::sanitize::{self, ExitRules};
-use crate::message::payload::{Fragment, Payload};
+use crate::message::payload::{Class, Fragment, Payload, Status};
 use crate::message::shards::{self, Shape, Shard};
 use crate::message::{self, Message};
 use crate::mix::retry;
 use crate::secret::Secret;
+use crate::sphinx::geometry::PAYLOAD_LEN;
 use crate::store::{Marks, RowId, Shelf, Store, StoreError};
 use crate::time::Time;
 use crate::wire::{Reader, Writer};
@@ -41,7 +43,8 @@ pub(super) struct Exit {
     up: bool,
     sets: BTreeMap<SetId, Set>,
     parts: Parts,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
+    pub(super) answers: Answers,
     meter: Meter,
     /// Until then as many have gone out in all as may.
     closed_until: Time,
@@ -57,7 +60,7 @@ struct Set {
 
 impl Exit {
     pub(super) fn open(store: &Store, quota: &mut Quota) -> Result<Self, StoreError> {
-        let mut exit = Self::default();
+        let mut exit = Self { answers: Answers::open(store, quota)?, ..Self::default() };
         for row in store.rows(Shelf::Parts)? {
             let Part { arrived, place } = Part::decode(&row.meta)?;
             quota.charge(row.id, None);
@@ -66,8 +69,11 @@ impl Exit {
             set.parts.insert(place.index, row.id);
         }
         for row in store.rows(Shelf::Outbox)? {
-            quota.charge_found_mail(row.id, row.slots);
-            exit.outbox.insert(row.id, Outgoing::decode(&row.meta)?);
+            let mail = Outgoing::decode(&row.meta)?;
+            if matches!(mail.what, What::Message { .. }) {
+                quota.charge_found_mail(row.id, row.slots);
+            }
+            exit.outbox.insert(row.id, mail);
         }
         Ok(exit)
     }
@@ -80,14 +86,19 @@ impl Exit {
     /// The mails that wait for the MTA, for the operator.
     pub(super) fn list(&self, now: Time, key: &Secret<32>) -> impl Iterator<Item = Listed> {
         self.outbox.iter().map(move |(row, mail)| {
-            let state = if mail.deferred == 0 { State::Outbox } else { State::Deferred };
-            Listed { id: QueueId::of(row, key), state, hours: hours(mail.since, now) }
+            let state = match mail.what {
+                What::Notice { arrived: true, .. } => State::Receipted,
+                What::Notice { arrived: false, .. } => State::GivenUp,
+                What::Message { .. } if mail.deferred == 0 => State::Outbox,
+                What::Message { .. } => State::Deferred,
+            };
+            Listed { id: name(row, mail, key), state, hours: hours(mail.since, now) }
         })
     }
 
     /// Has the MTA asked again at once; says for how many mails.
-    pub(super) fn retry(&mut self, now: Time, which: impl Fn(RowId) -> bool) -> u64 {
-        entry::size(self.outbox.hurry(now, which))
+    pub(super) fn retry(&mut self, now: Time, key: &Secret<32>, which: impl Fn(QueueId) -> bool) -> u64 {
+        entry::size(self.outbox.hurry(now, |row, mail| which(name(row, mail, key))))
     }
 
     /// Forgets mails, because the operator says so; says how many. What the MTA says of one that it is being asked about
@@ -95,10 +106,13 @@ impl Exit {
     pub(super) fn drop_mails<R>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        which: impl Fn(RowId) -> bool,
+        which: impl Fn(QueueId) -> bool,
     ) -> Result<u64, StoreError> {
-        let dropped: Vec<RowId> = self.outbox.iter().map(|(row, _)| row).filter(|row| which(*row)).collect();
-        for row in &dropped {
+        let key = &batch.setup.dedup_key;
+        let dropped = self.outbox.iter().filter(|(row, mail)| which(name(*row, mail, key)));
+        let dropped: Vec<(RowId, Option<MessageId>)> = dropped.map(|(row, mail)| (row, mail.message())).collect();
+        for (row, message) in &dropped {
+            note(batch, *message, Status::GivenUp, Class::None)?;
             self.forget(batch, *row)?;
         }
         Ok(entry::size(dropped.len()))
@@ -128,8 +142,9 @@ impl Exit {
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         ended: &Ended,
+        payload: &[u8; PAYLOAD_LEN],
     ) -> Result<(), StoreError> {
-        match Payload::decode(&ended.payload) {
+        match Payload::decode(payload) {
             Ok(Payload::Fragment(fragment)) if batch.setup.exit.is_some() => self.fragment(batch, ended, &fragment),
             // A mail for the world needs an exit, receipts come through SURBs, and a loop is known before it comes here.
             Ok(Payload::Fragment(_) | Payload::Receipt(_) | Payload::Loop(_)) | Err(_) => {
@@ -223,7 +238,8 @@ impl Exit {
         let Some(exit) = &batch.setup.exit else { return Ok(()) };
         let mark = batch.mark_of(Marks::Delivered, &message.id);
         if batch.remembered(Marks::Delivered, &mark)? {
-            return Ok(());
+            // Its sender has not heard of it: it is told by the newest way.
+            return self.answers.owe(batch, row, message).map(drop);
         }
         let has_room = |batch: &Batch<'_, '_, R>, length: usize| {
             batch.quota.takes_mail(row, entry::slots_of(length), batch.setup.rooms())
@@ -234,17 +250,21 @@ impl Exit {
             return Err(StoreError::Full);
         }
         let to = recipient_mark(batch, message);
-        let clean = if self.has_enough(exit, &to, batch.now) { None } else { clean(batch, exit, message) };
-        let Some(mail) = clean else {
+        let has_enough = self.has_enough(exit, &to, batch.now);
+        let Some(mail) = (if has_enough { None } else { clean(batch, exit, message) }) else {
+            self.answers.owe(batch, row, message)?;
             batch.counts.undeliverable += 1;
-            return batch.txn.mark(Marks::Delivered, batch.epoch, mark).map(drop);
+            batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
+            // Another exit may have more for them.
+            let status = if has_enough { Status::GivenUp } else { Status::Refused };
+            return note(batch, Some(message.id), status, Class::None);
         };
         let outgoing = Outgoing {
             since: hour_of(batch.now),
             deferred: 0,
             next: batch.now,
             to,
-            news: message.recipient.is_news(),
+            what: What::Message { id: Some(message.id), news: message.recipient.is_news() },
             broken_off: 0,
         };
         let content = encode(&message.recipient, &mail)?;
@@ -252,7 +272,15 @@ impl Exit {
             return Err(StoreError::Full);
         }
         // First of all that is changed: if there is no room, nothing has happened.
-        let id = batch.txn.put(Shelf::Outbox, batch.epoch, &outgoing.encode(), &content, &[], batch.rng)?;
+        let owed = self.answers.owe(batch, row, message)?;
+        let put = batch.txn.put(Shelf::Outbox, batch.epoch, &outgoing.encode(), &content, &[], batch.rng);
+        let id = match put {
+            Ok(id) => id,
+            Err(error) => {
+                owed.map_or(Ok(()), |owed| self.answers.done(batch, owed))?;
+                return Err(error);
+            }
+        };
         batch.quota.charge_mail(id, row, entry::slots_of(content.len()));
         batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         self.outbox.insert(id, outgoing);
@@ -281,18 +309,23 @@ impl Exit {
 
     /// Hands out what may be tried now.
     pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
-        let Some(exit) = batch.setup.exit.as_ref().filter(|_| self.up) else { return Ok(()) };
+        if !self.up {
+            return Ok(());
+        }
+        // A node that is no exit hands out what its own senders are told, and nothing else.
+        let limits = batch.setup.exit.as_ref().map_or_else(Limits::default, |exit| exit.limits);
         for _ in 0..LOOKED_AT {
-            self.closed_until = self.meter.all_may_go(&exit.limits, batch.now);
+            self.closed_until = self.meter.all_may_go(&limits, batch.now);
             if self.closed_until > batch.now || self.outbox.flying() >= WINDOW {
                 break;
             }
             let Some((id, row)) = self.outbox.first(batch.now) else { break };
-            let free = self.meter.may_go(&exit.limits, &row.to, batch.now);
+            let is_notice = matches!(row.what, What::Notice { .. });
+            let free = if is_notice { batch.now } else { self.meter.may_go(&limits, &row.to, batch.now) };
             if is_too_old(batch, &row) && (free > batch.now || row.broken_off > 0) {
-                self.give_up(batch, id)?;
+                self.give_up(batch, id, &row, Status::GivenUp, Class::None)?;
             } else if free <= batch.now {
-                self.hand_out(batch, exit, id, row)?;
+                self.hand_out(batch, &limits, id, row)?;
             } else {
                 // Not on disk: what keeps it waiting isn't there either.
                 self.outbox.put_off(id, free);
@@ -304,26 +337,41 @@ impl Exit {
     fn hand_out<R>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
-        exit: &ExitSetup,
+        limits: &Limits,
         id: RowId,
         row: Outgoing,
     ) -> Result<(), StoreError> {
         let (recipient, mail) = decode(&batch.txn.read(Shelf::Outbox, id)?.sealed)?;
-        // They may have asked for it since it came.
-        let addressed = if is_blocked(&batch.setup.block, &recipient, &mail) {
-            None
-        } else {
-            address(batch, exit, recipient, mail, row.deferred)
+        let notice = matches!(row.what, What::Notice { .. });
+        let addressed = match &batch.setup.exit {
+            _ if notice => Some((recipient, mail)),
+            // They may have asked for it since it came.
+            Some(exit) if !is_blocked(&batch.setup.block, &recipient, &mail) => {
+                address(batch, exit, recipient, mail, row.deferred)
+            }
+            _ => None,
         };
-        let Some((recipient, mail)) = addressed else { return self.give_up(batch, id) };
+        let Some((recipient, mail)) = addressed else {
+            return self.give_up(batch, id, &row, Status::Refused, Class::None);
+        };
         self.outbox.fly(id);
-        self.meter.goes(&exit.limits, row.to, batch.now);
-        batch.out.push(Output::Deliver { id: DeliveryId(id), recipient, mail });
+        if !notice {
+            self.meter.goes(limits, row.to, batch.now);
+        }
+        batch.out.push(Output::Deliver { id: DeliveryId(id), recipient, mail, notice });
         Ok(())
     }
 
-    fn give_up<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
+    fn give_up<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        id: RowId,
+        row: &Outgoing,
+        status: Status,
+        class: Class,
+    ) -> Result<(), StoreError> {
         batch.counts.undeliverable += 1;
+        note(batch, row.message(), status, class)?;
         self.forget(batch, id)
     }
 
@@ -341,20 +389,39 @@ impl Exit {
         disposition: Disposition,
     ) -> Result<(), StoreError> {
         let Some(row) = self.outbox.land(id) else { return Ok(()) };
+        let notice = matches!(row.what, What::Notice { .. });
         if disposition == Disposition::Delivered {
-            batch.counts.delivered += 1;
+            if notice {
+                batch.counts.told += 1;
+            } else {
+                batch.counts.delivered += 1;
+            }
+            note(batch, row.message(), Status::Accepted, Class::Success)?;
             return self.forget(batch, id);
         }
-        self.meter.came_back(&row.to);
+        if !notice {
+            self.meter.came_back(&row.to);
+        }
         let untried = untried(batch, &row);
-        if !untried && (disposition == Disposition::Permanent || is_too_old(batch, &row)) {
-            return self.give_up(batch, id);
+        if !untried && disposition == Disposition::Permanent {
+            return self.give_up(batch, id, &row, Status::Refused, Class::Permanent);
+        }
+        if !untried && is_too_old(batch, &row) {
+            return self.give_up(batch, id, &row, Status::GivenUp, Class::Temporary);
         }
         batch.counts.deferred += u64::from(!untried);
         let (now, rng) = (batch.now, &mut *batch.rng);
         let next = |mail: &Outgoing| if untried { now } else { now.plus(retry::backoff(mail.deferred, rng)) };
         let Some(row) = self.outbox.defer(id, next) else { return Ok(()) };
         batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &row.encode(), batch.rng)
+    }
+}
+
+/// The name of what waits for the MTA: a notice has that of the mail it is about, which its sender knows.
+fn name(row: RowId, mail: &Outgoing, key: &Secret<32>) -> QueueId {
+    match mail.what {
+        What::Notice { of, .. } => of,
+        What::Message { .. } => name_of_row(row, key),
     }
 }
 
@@ -365,6 +432,10 @@ fn recipient_mark<R>(batch: &Batch<'_, '_, R>, message: &Message) -> RecipientMa
     let recipient = &message.recipient;
     let groups = if recipient.is_news() { news::groups(&message.mail, recipient) } else { None };
     let whom = groups.map_or_else(|| mailbox(recipient.local(), recipient.domain()), |groups| groups.join(","));
+    address_mark(batch, &whom)
+}
+
+pub(super) fn address_mark<R>(batch: &Batch<'_, '_, R>, whom: &str) -> RecipientMark {
     let mut mark = [0; 16];
     let mut hash = blake3::Hasher::new_keyed(batch.setup.dedup_key.expose());
     hash.update(b"recipient").update(whom.as_bytes()).finalize_xof().fill(&mut mark);
@@ -383,7 +454,7 @@ fn is_blocked(block: &BlockList, recipient: &Address, mail: &[u8]) -> bool {
 /// Whether there is a gateway that has not been asked yet.
 fn untried<R>(batch: &Batch<'_, '_, R>, row: &Outgoing) -> bool {
     let gateways = batch.setup.exit.as_ref().map_or(0, |exit| exit.gateways.len());
-    row.news && u64::from(row.deferred).saturating_add(1) < gateways as u64
+    row.is_news() && u64::from(row.deferred).saturating_add(1) < gateways as u64
 }
 
 /// The envelope's recipient and the mail as the MTA gets it: what is for news goes to a gateway, another one each time.
@@ -463,7 +534,7 @@ fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: 
     sanitize::at_exit(&message.mail, &rules).ok()
 }
 
-fn encode(recipient: &Address, mail: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode(recipient: &Address, mail: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut w = Writer::with_capacity(mail.len() + 260);
     w.prefixed(recipient.to_string().as_bytes()).map_err(|_| damaged())?.bytes(mail);
     Ok(w.finish())

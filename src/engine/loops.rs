@@ -48,7 +48,7 @@ impl Loops {
             let wished = route::loop_path(document, &me, firsts, &through, rng);
             wished.or_else(|_| route::loop_path(document, &me, firsts, &Chain::default(), rng)).ok()
         };
-        let Some(built) = build::deliver(batch, document, &payload, draw) else { return Ok(None) };
+        let Some(built) = build::deliver(batch, document, &payload, &[], draw) else { return Ok(None) };
         if !relay.send_own(batch, &built)? {
             return Ok(None);
         }

@@ -8,14 +8,18 @@
 //! it is refused or given up for good.
 
 mod admit;
+mod answers;
 mod bounds;
 mod build;
 mod clock;
+mod custody;
 mod entry;
 mod epochs;
 mod exit;
+mod fates;
 mod first_hops;
 mod health;
+mod journey;
 mod keys;
 mod loops;
 mod meter;
@@ -27,20 +31,22 @@ mod proof;
 mod queue;
 mod quota;
 mod relay;
+mod replies;
 mod rows;
 mod schedule;
 mod tally;
+mod tries;
 mod witness;
 
 pub use clock::ClockFault;
-pub use entry::pieces_of;
 pub use exit::WINDOW as EXIT_WINDOW;
 pub use health::{LoopFigures, measured};
 pub use keys::rotate as rotate_mix_keys;
 pub use meter::Limits;
 pub use pings::{PingAnswer, PingAsk, Pinged};
-pub use queue::{Listed, QueueAnswer, QueueAsk, QueueId, State};
+pub use queue::{Listed, QueueAnswer, QueueAsk, State};
 pub use relay::WINDOW;
+pub use tries::pieces_of;
 pub use witness::{Print, Witness};
 
 use crate::delivery::Disposition;
@@ -49,7 +55,7 @@ use crate::id::{Epoch, MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::mail::block::BlockList;
 use crate::mail::news::Gateway;
-use crate::message::payload::Payload;
+use crate::message::payload::{Class, Payload, Status};
 use crate::secret::Secret;
 use crate::sphinx::Packet;
 use crate::sphinx::xwing::{MixKey, PublicKey};
@@ -64,7 +70,8 @@ use exit::Exit;
 use keys::Keys;
 use quota::{Quota, Rooms};
 use rand_core::CryptoRng;
-use relay::Relay;
+use relay::{Relay, What};
+use replies::Replies;
 use schedule::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -222,6 +229,8 @@ pub enum Output {
         recipient: Address,
         /// The clean mail.
         mail: Vec<u8>,
+        /// Whether it is what this node tells a sender of its own: then the envelope's sender is the null sender.
+        notice: bool,
     },
     /// What a node of a demonstration network shows of its inside; never made in any other network.
     Witness(Witness),
@@ -243,6 +252,8 @@ pub struct Setup {
     pub max_spool: u64,
     /// How this node writes to the world, if it is an exit.
     pub exit: Option<ExitSetup>,
+    /// What becomes of mail that is taken here.
+    pub entry: EntrySetup,
     /// Who is not to be written to, from here or through here.
     pub block: Arc<BlockList>,
     /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
@@ -262,8 +273,21 @@ pub struct Settings {
     pub max_spool: u64,
     /// As `Setup::exit`; whether there is one can't be changed.
     pub exit: Option<ExitSetup>,
+    /// As `Setup::entry`, for the mails that come.
+    pub entry: EntrySetup,
     /// As `Setup::block`.
     pub block: Arc<BlockList>,
+}
+
+/// What becomes of mail that is taken here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntrySetup {
+    /// A mail of which nothing was heard for so long is given up.
+    pub give_up: Duration,
+    /// The domains whose mail is delivered on this machine: to nobody else anything is told.
+    pub notify: Vec<String>,
+    /// Whether exits are asked for receipts. Without them a mail is forgotten when it has left.
+    pub receipts: bool,
 }
 
 /// How an exit writes to the world.
@@ -314,6 +338,14 @@ pub struct Counts {
     pub deferred: u64,
     /// Mails that the MTA refused for good, or deferred for too long, or that may not go out.
     pub undeliverable: u64,
+    /// Tries beyond the first.
+    pub again: u64,
+    /// Mails of which the exit has said that its MTA took them.
+    pub receipted: u64,
+    /// Mails that were given up, or refused at their end.
+    pub given_up: u64,
+    /// Notices that the local MTA took.
+    pub told: u64,
 }
 
 /// What the engine holds at a moment. Never shown as it stands either.
@@ -354,6 +386,7 @@ pub struct Engine {
     exit: Exit,
     book: Book,
     quota: Quota,
+    replies: Replies,
 }
 
 /// One call of `handle`: the transaction, and what every decision needs to see.
@@ -369,6 +402,7 @@ struct Batch<'a, 's, R> {
     counts: &'a mut Counts,
     book: &'a mut Book,
     quota: &'a mut Quota,
+    replies: &'a mut Replies,
     /// The spool key under which rows without a due time of their own are sealed.
     epoch: Epoch,
     epoch_length: Duration,
@@ -428,6 +462,15 @@ impl<'a, R> Batch<'a, '_, R> {
             Marks::Submitted => b"submitted",
             Marks::Delivered => b"delivered",
         };
+        self.mark(id, label)
+    }
+
+    /// What is remembered, among the messages dealt with, of a message with which it came to this.
+    fn fate_mark(&self, id: &MessageId, status: Status, class: Class) -> [u8; 16] {
+        self.mark(id, &[b'f', status.code(), class.digit()])
+    }
+
+    fn mark(&self, id: &MessageId, label: &[u8]) -> [u8; 16] {
         let mut mark = [0; 16];
         let mut hash = blake3::Hasher::new_keyed(self.setup.dedup_key.expose());
         hash.update(&id.0).update(label).finalize_xof().fill(&mut mark);
@@ -455,6 +498,7 @@ impl Engine {
             entry: Entry::open(&store)?,
             schedule: Schedule::open(&store)?,
             exit: Exit::open(&store, &mut quota)?,
+            replies: Replies::open(&store)?,
             book: Book::new(document.as_deref()),
             keys: Keys::default(),
             counts: Counts::default(),
@@ -511,6 +555,7 @@ impl Engine {
             counts: &mut self.counts,
             book: &mut self.book,
             quota: &mut self.quota,
+            replies: &mut self.replies,
             epoch,
             epoch_length: params.epoch,
             least,
@@ -555,7 +600,9 @@ impl Engine {
         if self.epochs.is_busy() {
             return Some(Time::from_millis(0));
         }
-        [self.relay.next_due(), self.schedule.next_slot(), self.exit.next_try()].into_iter().flatten().min()
+        // By a clock that is wrong no mail's time is up.
+        let mails = if self.clock.fault().is_none() { self.entry.next_wakeup() } else { None };
+        [self.relay.next_due(), self.schedule.next_slot(), mails, self.exit.next_try()].into_iter().flatten().min()
     }
 
     /// What has happened since the start.
@@ -706,8 +753,9 @@ impl Engine {
                     self.document = Some(document);
                 }
                 Input::Fork => self.forked = self.document.as_ref().map(|document| document.epoch()),
-                Input::Settings(Settings { max_spool, exit, block }) => {
+                Input::Settings(Settings { max_spool, exit, entry, block }) => {
                     self.setup.max_spool = max_spool;
+                    self.setup.entry = entry;
                     self.setup.block = block;
                     if let (Some(ours), Some(theirs)) = (&mut self.setup.exit, exit) {
                         *ours = theirs;
@@ -739,7 +787,7 @@ fn apply<R: CryptoRng>(
     exit: &mut Exit,
 ) -> Result<(), StoreError> {
     match input {
-        Input::Submit { token, request } => entry.submit(batch, token, &request),
+        Input::Submit { token, request } => entry.submit(batch, exit, token, &request),
         Input::Packet { token, from, packet } => relay.packet(batch, keys, token, from, &packet),
         Input::LinkUp(peer) => {
             relay.link_up(peer, batch.now);
@@ -778,11 +826,14 @@ fn advance<R: CryptoRng>(
     schedule: &mut Schedule,
     exit: &mut Exit,
 ) -> Result<(), StoreError> {
-    schedule.slots(batch, entry, relay)?;
+    schedule.slots(batch, entry, relay, exit)?;
     for ended in relay.due(batch)? {
-        let taken = match Payload::decode(&ended.payload) {
-            Ok(Payload::Loop(mark)) => schedule.back(batch, &mark),
-            _ => exit.payload(batch, &ended),
+        let taken = match &ended.what {
+            What::Answer(surb, said) => entry.answered(batch, exit, surb, said.as_ref()),
+            What::Payload(payload) => match Payload::decode(payload) {
+                Ok(Payload::Loop(mark)) => schedule.back(batch, &mark),
+                _ => exit.payload(batch, &ended, payload),
+            },
         };
         match taken {
             Ok(()) => relay.forget(batch, ended.row)?,
@@ -790,6 +841,11 @@ fn advance<R: CryptoRng>(
             Err(StoreError::Full) => relay.keep(batch.now, ended.row),
             Err(error) => return Err(error),
         }
+    }
+    entry.wake(batch, exit)?;
+    if !batch.clock_is_wrong {
+        let oldest = batch.epoch.minus(1);
+        batch.replies.expire(&mut batch.txn, oldest)?;
     }
     exit.expire(batch)?;
     relay.dispatch(batch)?;

@@ -70,10 +70,10 @@ impl Outbox {
     }
 
     /// At once, all of these that were put off and whose time has not come; says how many they are.
-    pub(super) fn hurry(&mut self, now: Time, which: impl Fn(RowId) -> bool) -> usize {
+    pub(super) fn hurry(&mut self, now: Time, which: impl Fn(RowId, &Outgoing) -> bool) -> usize {
         let put_off = self.later.range((now, RowId(u64::MAX))..).map(|(_, id)| *id);
-        let deferred = |id: &RowId| self.mails.get(id).is_some_and(|mail| mail.deferred > 0);
-        let which: Vec<RowId> = put_off.filter(|id| deferred(id) && which(*id)).collect();
+        let deferred = |id: &RowId| self.mails.get(id).is_some_and(|mail| mail.deferred > 0 && which(*id, mail));
+        let which: Vec<RowId> = put_off.filter(deferred).collect();
         which.iter().for_each(|id| self.put_off(*id, now));
         which.len()
     }
@@ -158,12 +158,15 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::What;
     use super::*;
     use proptest::prelude::*;
 
+    const MESSAGE: What = What::Message { id: None, news: false };
+
     fn mail(to: u8, next: u64, deferred: u32) -> Outgoing {
         let next = Time::from_secs(next);
-        Outgoing { since: Time::from_secs(0), deferred, next, to: [to; 16], news: false, broken_off: 0 }
+        Outgoing { since: Time::from_secs(0), deferred, next, to: [to; 16], what: MESSAGE, broken_off: 0 }
     }
 
     /// By looking at all of them, whose time has come.
@@ -199,7 +202,7 @@ mod tests {
                         outbox.insert(id, mail(u8::try_from(n % 3).unwrap(), now + span, 0));
                     }
                     0 | 1 => outbox.put_off(id, later),
-                    2 => drop(outbox.hurry(Time::from_secs(now), |id| id.0 % 2 == span % 2)),
+                    2 => drop(outbox.hurry(Time::from_secs(now), |id, _| id.0 % 2 == span % 2)),
                     3 => if let Some((id, _)) = outbox.first(Time::from_secs(now)) { outbox.fly(id) },
                     4 => drop(outbox.land(id)),
                     5 => drop(outbox.land_all()),
@@ -228,7 +231,7 @@ mod tests {
         for (id, next, deferred) in [(1, 100, 1), (2, 100, 0), (3, 10, 1), (4, 200, 2)] {
             outbox.insert(RowId(id), mail(1, next, deferred));
         }
-        assert_eq!(outbox.hurry(Time::from_secs(50), |id| id != RowId(4)), 1);
+        assert_eq!(outbox.hurry(Time::from_secs(50), |id, _| id != RowId(4)), 1);
         let mut found = Vec::new();
         while let Some((id, _)) = outbox.first(Time::from_secs(50)) {
             found.push(id);

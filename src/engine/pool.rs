@@ -83,7 +83,7 @@ impl Pool {
         while let Some(&(at, id)) = self.held.first().filter(|(at, _)| *at <= now) {
             self.held.pop_first();
             let Some(row) = self.rows.get(&id) else { continue };
-            if row.then == Then::Open || now.since(at) <= late {
+            if matches!(row.then, Then::Open | Then::Reply(_)) || now.since(at) <= late {
                 due.leaving.push(id);
                 continue;
             }

@@ -1,42 +1,30 @@
 //! What waits here in mails, for the one who runs this node: without addresses, sizes or exact times.
 
 use super::{Batch, Engine, Output, Token};
+use crate::id::{MessageId, QueueId};
 use crate::secret::Secret;
 use crate::store::{RowId, StoreError};
 use crate::time::Time;
-use data_encoding::HEXLOWER;
-use std::fmt;
 use std::time::Duration;
 
 /// Ages are told, and kept, no finer than this.
 const GRAIN: Duration = Duration::from_secs(3600);
 
-/// The name that a waiting mail has on this node and nowhere else. It tells nothing: neither what was numbered before
-/// it, nor anything of the mail.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct QueueId([u8; Self::LEN]);
-
-impl QueueId {
-    const LEN: usize = 6;
-
-    pub(super) fn of(row: RowId, key: &Secret<32>) -> Self {
-        let mut id = [0; Self::LEN];
-        let mut hash = blake3::Hasher::new_keyed(key.expose());
-        hash.update(b"queue id").update(&row.0.to_be_bytes()).finalize_xof().fill(&mut id);
-        Self(id)
-    }
-
-    /// Reads what `Display` wrote.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
-    }
+/// The name of what is in `row`. It tells nothing: neither what was numbered before it, nor anything of the mail.
+pub(super) fn name_of_row(row: RowId, key: &Secret<32>) -> QueueId {
+    name(&row.0.to_be_bytes(), key)
 }
 
-impl fmt::Display for QueueId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
+/// The name of a mail that this node answers for, whatever row it is in: its sender is told it. Without our key it
+/// leads nowhere, so no exit that knows the message knows the name.
+pub(super) fn name_of_mail(id: &MessageId, key: &Secret<32>) -> QueueId {
+    name(&id.0, key)
+}
+
+fn name(of: &[u8], key: &Secret<32>) -> QueueId {
+    let mut id = [0; QueueId::LEN];
+    blake3::Hasher::new_keyed(key.expose()).update(b"queue id").update(of).finalize_xof().fill(&mut id);
+    QueueId(id)
 }
 
 /// A wish of the one who runs this node.
@@ -77,6 +65,14 @@ pub enum State {
     Waiting,
     /// The send slots of its other pieces.
     Leaving,
+    /// Word from the exit, or the next try.
+    Mixing,
+    /// The exit's MTA, which puts it off.
+    Held,
+    /// Nothing: it arrived, and its sender is to be told.
+    Receipted,
+    /// Nothing: it was given up, and its sender is to be told, or can't be.
+    GivenUp,
     /// The local MTA, which has not been asked yet, or is being asked.
     Outbox,
     /// The local MTA, which has put it off.
@@ -90,6 +86,10 @@ impl State {
         match self {
             Self::Waiting => "waiting",
             Self::Leaving => "leaving",
+            Self::Mixing => "mixing",
+            Self::Held => "held",
+            Self::Receipted => "receipted",
+            Self::GivenUp => "given-up",
             Self::Outbox => "outbox",
             Self::Deferred => "deferred",
         }
@@ -118,7 +118,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let setup = batch.setup;
         let key = &setup.dedup_key;
-        let is = |wanted: Option<QueueId>, row| wanted.is_none_or(|wanted| wanted == QueueId::of(row, key));
+        let is = |wanted: Option<QueueId>, name| wanted.is_none_or(|wanted| wanted == name);
         let answer = match ask {
             QueueAsk::List => {
                 let mut list: Vec<_> = entry.list(batch.now, key).chain(exit.list(batch.now, key)).collect();
@@ -126,10 +126,10 @@ impl Engine {
                 list.sort_by_key(|listed| listed.id);
                 QueueAnswer::List(list)
             }
-            QueueAsk::Retry(wanted) => QueueAnswer::Done(exit.retry(batch.now, |row| is(wanted, row))),
+            QueueAsk::Retry(wanted) => QueueAnswer::Done(exit.retry(batch.now, key, |name| is(wanted, name))),
             QueueAsk::Drop(wanted) => {
-                let dropped = entry.drop_mails(batch, |row| is(wanted, row))?;
-                QueueAnswer::Done(dropped + exit.drop_mails(batch, |row| is(wanted, row))?)
+                let dropped = entry.drop_mails(batch, |name| is(wanted, name))?;
+                QueueAnswer::Done(dropped + exit.drop_mails(batch, |name| is(wanted, name))?)
             }
         };
         batch.out.push(Output::Queue { token, answer });
@@ -142,14 +142,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_of_one_node_and_read_back() {
+    fn names_are_of_one_node_and_one_mail() {
         let key = |byte| Secret::filled(|bytes: &mut [u8; 32]| bytes.fill(byte));
-        let ids = [(1, 1), (2, 1), (1, 2)].map(|(row, node)| QueueId::of(RowId(row), &key(node)));
-        assert!(ids[0] != ids[1] && ids[0] != ids[2]);
-        assert_eq!(QueueId::parse(&ids[0].to_string()), Some(ids[0]));
-        for text in ["", "0", "0a0a0a0a0a0A", "0a0a0a0a0a0a0a", "all"] {
-            assert_eq!(QueueId::parse(text), None, "{text}");
-        }
+        let names = [(1, 1), (2, 1), (1, 2)].map(|(row, node)| name_of_row(RowId(row), &key(node)));
+        assert!(names[0] != names[1] && names[0] != names[2]);
+        let id = MessageId([1; 16]);
+        assert!(name_of_mail(&id, &key(1)) != name_of_mail(&id, &key(2)));
+        assert_eq!(name_of_mail(&id, &key(1)), name_of_mail(&id, &key(1)));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use super::entry::size;
 use super::keys::Keys;
 use super::pool::{Due, Pool};
 use super::quota::Quota;
+use super::replies::Said;
 use super::rows::{Pooled, Then, damaged};
 use super::witness::Arrival;
 use super::{Batch, Output, PacketId, Token};
 use crate::directory::Document;
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, NodeId, SurbId};
 use crate::mix::epoch;
 use crate::mix::random::shuffle;
 use crate::mix::route;
@@ -30,8 +31,16 @@ const OPENED_AT_ONCE: usize = 64;
 /// A packet whose last layer came off here.
 pub(super) struct Ended {
     pub(super) row: RowId,
-    pub(super) payload: Box<[u8; PAYLOAD_LEN]>,
     pub(super) arrival: Option<Arrival>,
+    pub(super) what: What,
+}
+
+/// What was under the last layer.
+pub(super) enum What {
+    /// What a packet carries to the end of its path.
+    Payload(Box<[u8; PAYLOAD_LEN]>),
+    /// What came by a reply block of ours; nothing, if it is no answer.
+    Answer(SurbId, Option<Said>),
 }
 
 /// The pool and the neighbours it empties into.
@@ -226,7 +235,7 @@ impl Relay {
         for id in leaving {
             match self.pool.get(id).map(|row| row.then) {
                 Some(Then::Forward(to) | Then::Send(to)) => self.neighbours.entry(to).or_default().ready.push_back(id),
-                Some(Then::Open) => self.ending.push_back(id),
+                Some(Then::Open | Then::Reply(_)) => self.ending.push_back(id),
                 None => {}
             }
         }
@@ -254,7 +263,7 @@ impl Relay {
         }
         let goes = |id: &RowId| match self.pool.get(*id)?.then {
             Then::Forward(to) | Then::Send(to) => Some(to),
-            Then::Open => None,
+            Then::Open | Then::Reply(_) => None,
         };
         let count = leaving.iter().filter_map(goes).filter(|to| !self.is_down(batch, to)).count();
         let mut firsts = route::firsts(document, &batch.setup.me);
@@ -277,10 +286,15 @@ impl Relay {
             let content = batch.txn.read(Shelf::Pool, id)?;
             let mut body = array::<BODY_LEN>(&content.raw)?;
             sphinx::open_body(&BodyKey::from_bytes(&array(&content.sealed)?), &mut body);
+            let arrival = batch.book.arrival(id);
+            if let Some(Then::Reply(surb)) = self.pool.get(id).map(|row| row.then) {
+                let said = batch.replies.read(&batch.txn, &surb, &mut body)?;
+                ended.push(Ended { row: id, arrival, what: What::Answer(surb, said) });
+                continue;
+            }
             match sphinx::payload_of(&body) {
                 Ok(payload) => {
-                    let (payload, arrival) = (Box::new(*payload), batch.book.arrival(id));
-                    ended.push(Ended { row: id, payload, arrival });
+                    ended.push(Ended { row: id, arrival, what: What::Payload(Box::new(*payload)) });
                 }
                 // Nobody is told: the sender tagged it, or a mix on the way did.
                 Err(_) => {
@@ -427,7 +441,11 @@ fn place<R>(batch: &Batch<'_, '_, R>, peeled: &Peeled) -> Option<Pooled> {
         Command::Forward { next, delay_ms } => (delay_ms, Then::Forward(next)),
         // At a node that is no exit it may be one of our loops, which shows only when it is opened.
         Command::Deliver { delay_ms } => (delay_ms, Then::Open),
-        // No SURB was made here, and cover ends here.
+        // It ends here, and has no delay of its own.
+        Command::Reply { surb } if batch.replies.expects(&surb) => {
+            return Some(Pooled { due: batch.now.next_tick(batch.params.tick), then: Then::Reply(surb) });
+        }
+        // A reply block that is not ours or is used up; and cover, which ends here.
         Command::Reply { .. } | Command::Drop => return None,
     };
     let params = batch.document?.params();

@@ -5,16 +5,18 @@
 use super::bounds::{Bound, Bounds};
 use super::meter::RecipientMark;
 use super::proof::Proof;
-use crate::id::{Epoch, MessageId, NodeId, SetId};
+use crate::id::{Epoch, MessageId, NodeId, QueueId, SetId, SurbId};
 use crate::message::shards::Shape;
-use crate::mix::chain::Chain;
 use crate::mix::firsts::{First, Firsts};
 use crate::store::{RowId, StoreError};
 use crate::time::Time;
 use crate::wire::{Malformed, Reader, Writer};
 use std::time::Duration;
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
+
+/// The layout of rows that have changed since there are receipts.
+const SECOND_VERSION: u8 = 2;
 
 /// A packet held by this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,17 +35,20 @@ pub(super) enum Then {
     Send(NodeId),
     /// The last layer is still to come off the body; it ends here.
     Open,
+    /// The same, and then it is the answer to this reply block.
+    Reply(SurbId),
 }
 
 impl Pooled {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(42);
-        let (kind, node) = match self.then {
+        let (kind, id) = match self.then {
             Then::Forward(node) => (0, node.0),
             Then::Send(node) => (1, node.0),
             Then::Open => (2, [0; NodeId::LEN]),
+            Then::Reply(surb) => (3, surb.0),
         };
-        w.u8(VERSION).u64(self.due.as_millis()).u8(kind).bytes(&node);
+        w.u8(VERSION).u64(self.due.as_millis()).u8(kind).bytes(&id);
         w.finish()
     }
 
@@ -51,11 +56,12 @@ impl Pooled {
         read(meta, |r| {
             let due = Time::from_millis(r.u64()?);
             let kind = r.u8()?;
-            let node = NodeId(r.array()?);
+            let id = r.array()?;
             let then = match kind {
-                0 => Then::Forward(node),
-                1 => Then::Send(node),
+                0 => Then::Forward(NodeId(id)),
+                1 => Then::Send(NodeId(id)),
                 2 => Then::Open,
+                3 => Then::Reply(SurbId(id)),
                 _ => return Err(Malformed),
             };
             Ok(Self { due, then })
@@ -63,56 +69,14 @@ impl Pooled {
     }
 }
 
-/// A mail accepted from an injector; its content is the packed message.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Spooled {
-    pub(super) message: MessageId,
-    /// The hour in which it was taken, by its first instant.
-    pub(super) since: Time,
-    /// Into how many a copy is cut, spares included.
-    pub(super) pieces: u8,
-    /// How many copies go out, 1 or more.
-    pub(super) copies: u8,
-    /// What was wished for its paths.
-    pub(super) chain: Chain,
-    /// The exit of the try under way; none while the mail waits for its first slot.
-    pub(super) exit: Option<NodeId>,
-}
-
-impl Spooled {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(64);
-        w.u8(VERSION).bytes(&self.message.0).u64(self.since.as_millis()).u8(self.pieces).u8(self.copies);
-        write_node(&mut w, self.exit.as_ref());
-        for hop in self.chain.hops() {
-            write_node(&mut w, hop.as_ref());
-        }
-        w.finish()
-    }
-
-    pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
-        read(meta, |r| {
-            let message = MessageId(r.array()?);
-            let since = Time::from_millis(r.u64()?);
-            let (pieces, copies) = (r.u8()?, r.u8()?);
-            let exit = read_node(r)?;
-            let mut hops = Vec::new();
-            while !r.rest().is_empty() {
-                hops.push(read_node(r)?);
-            }
-            Ok(Self { message, since, pieces, copies, chain: Chain::from_hops(hops), exit })
-        })
-    }
-}
-
-fn write_node(w: &mut Writer, node: Option<&NodeId>) {
+pub(super) fn write_node(w: &mut Writer, node: Option<&NodeId>) {
     match node {
         None => w.u8(0),
         Some(node) => w.u8(1).bytes(&node.0),
     };
 }
 
-fn read_node(r: &mut Reader<'_>) -> Result<Option<NodeId>, Malformed> {
+pub(super) fn read_node(r: &mut Reader<'_>) -> Result<Option<NodeId>, Malformed> {
     match r.u8()? {
         0 => Ok(None),
         1 => Ok(Some(NodeId(r.array()?))),
@@ -139,23 +103,36 @@ impl Place {
 }
 
 /// A fragment waiting for a send slot; its content is the shard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Waiting {
     /// The mail in the spool that it is a piece of.
     pub(super) mail: RowId,
     pub(super) place: Place,
+    /// How long each hop of its path will hold it, the exit last: drawn ahead, because when its mail is at the exit
+    /// decides under which keys the answer comes back. None if they are still to be drawn.
+    pub(super) delays: Vec<u32>,
 }
 
 impl Waiting {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(32);
-        w.u8(VERSION).u64(self.mail.0);
+        let mut w = Writer::with_capacity(64);
+        w.u8(SECOND_VERSION).u64(self.mail.0);
         self.place.write(&mut w);
+        for delay in &self.delays {
+            w.u32(*delay);
+        }
         w.finish()
     }
 
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
-        read(meta, |r| Ok(Self { mail: RowId(r.u64()?), place: Place::read(r)? }))
+        read_versions(meta, |version, r| {
+            let (mail, place) = (RowId(r.u64()?), Place::read(r)?);
+            let mut delays = Vec::new();
+            while version == SECOND_VERSION && !r.rest().is_empty() {
+                delays.push(r.u32()?);
+            }
+            Ok(Self { mail, place, delays })
+        })
     }
 }
 
@@ -189,30 +166,57 @@ pub(super) struct Outgoing {
     pub(super) next: Time,
     /// Whom it goes to, as what counts them goes by.
     pub(super) to: RecipientMark,
-    /// Whether it goes to a newsgroup, by one gateway or another.
-    pub(super) news: bool,
+    pub(super) what: What,
     /// How often the exit process went while it had the mail. In memory alone: a node that starts again asks anew.
     pub(super) broken_off: u32,
 }
 
+/// What a mail for the local MTA is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// A message of the network; its id, unless it came before anybody asked what became of one. Whether it goes to a
+    /// newsgroup, by one gateway or another.
+    Message { id: Option<MessageId>, news: bool },
+    /// What a sender of this node is told of the mail with this name: that it arrived, or that it didn't.
+    Notice { of: QueueId, arrived: bool },
+}
+
 impl Outgoing {
+    /// Whether it goes to a newsgroup.
+    pub(super) const fn is_news(&self) -> bool {
+        matches!(self.what, What::Message { news: true, .. })
+    }
+
+    /// The message of the network that it is, if that is known.
+    pub(super) const fn message(&self) -> Option<MessageId> {
+        match self.what {
+            What::Message { id, .. } => id,
+            What::Notice { .. } => None,
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(40);
-        w.u8(VERSION).u64(self.since.as_millis()).u32(self.deferred).u64(self.next.as_millis()).bytes(&self.to);
-        w.u8(u8::from(self.news));
+        let mut w = Writer::with_capacity(64);
+        w.u8(SECOND_VERSION).u64(self.since.as_millis()).u32(self.deferred).u64(self.next.as_millis()).bytes(&self.to);
+        match self.what {
+            What::Message { id: None, news } => w.u8(u8::from(news)),
+            What::Message { id: Some(id), news } => w.u8(2 + u8::from(news)).bytes(&id.0),
+            What::Notice { of, arrived } => w.u8(4 + u8::from(arrived)).bytes(&of.0),
+        };
         w.finish()
     }
 
     pub(super) fn decode(meta: &[u8]) -> Result<Self, StoreError> {
-        read(meta, |r| {
+        read_versions(meta, |version, r| {
             let (since, deferred, next) = (Time::from_millis(r.u64()?), r.u32()?, Time::from_millis(r.u64()?));
             let to = r.array()?;
-            let news = match r.u8()? {
-                0 => false,
-                1 => true,
+            let what = match (r.u8()?, version) {
+                (kind @ (0 | 1), _) => What::Message { id: None, news: kind == 1 },
+                (kind @ (2 | 3), SECOND_VERSION) => What::Message { id: Some(MessageId(r.array()?)), news: kind == 3 },
+                (kind @ (4 | 5), SECOND_VERSION) => What::Notice { of: QueueId(r.array()?), arrived: kind == 5 },
                 _ => return Err(Malformed),
             };
-            Ok(Self { since, deferred, next, to, news, broken_off: 0 })
+            Ok(Self { since, deferred, next, to, what, broken_off: 0 })
         })
     }
 }
@@ -339,13 +343,25 @@ pub(super) fn damaged() -> StoreError {
     StoreError::Damaged("a row says what no fog writes".into())
 }
 
-fn read<T>(meta: &[u8], parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>) -> Result<T, StoreError> {
+pub(super) fn read<T>(
+    meta: &[u8],
+    parse: impl FnOnce(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<T, StoreError> {
+    read_versions(meta, |version, r| if version == VERSION { parse(r) } else { Err(Malformed) })
+}
+
+/// Reads a row that has been written in more than one layout; `parse` gets which one it is, this or the one before.
+pub(super) fn read_versions<T>(
+    meta: &[u8],
+    parse: impl FnOnce(u8, &mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<T, StoreError> {
     let mut r = Reader::new(meta);
     let parsed = (|| {
-        if r.u8()? != VERSION {
+        let version = r.u8()?;
+        if !(VERSION..=SECOND_VERSION).contains(&version) {
             return Err(Malformed);
         }
-        let value = parse(&mut r)?;
+        let value = parse(version, &mut r)?;
         r.clone().finish()?;
         Ok(value)
     })();
@@ -361,33 +377,23 @@ mod tests {
         deferred: 2,
         next: Time::from_millis(3),
         to: [4; 16],
-        news: true,
+        what: What::Message { id: Some(MessageId([9; 16])), news: true },
         broken_off: 0,
     };
 
     #[test]
     fn rows_come_back_as_they_were_written() {
         let place = Place { set: SetId([1; 16]), shape: Shape::new(2, 3, 70_000).unwrap(), index: 1 };
-        for then in [Then::Forward(NodeId([2; 32])), Then::Send(NodeId([3; 32])), Then::Open] {
+        let thens =
+            [Then::Forward(NodeId([2; 32])), Then::Send(NodeId([3; 32])), Then::Open, Then::Reply(SurbId([4; 32]))];
+        for then in thens {
             let row = Pooled { due: Time::from_millis(9), then };
             assert_eq!(Pooled::decode(&row.encode()).unwrap(), row);
         }
-        for exit in [None, Some(NodeId([4; 32]))] {
-            for hops in [vec![], vec![None, Some(NodeId([6; 32])), None]] {
-                let chain = Chain::from_hops(hops);
-                let row = Spooled {
-                    message: MessageId([5; 16]),
-                    since: Time::from_millis(7),
-                    pieces: 8,
-                    copies: 3,
-                    chain,
-                    exit,
-                };
-                assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
-            }
+        for delays in [vec![], vec![1, 0, u32::MAX]] {
+            let row = Waiting { mail: RowId(11), place, delays };
+            assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         }
-        let row = Waiting { mail: RowId(11), place };
-        assert_eq!(Waiting::decode(&row.encode()).unwrap(), row);
         let row = Part { arrived: Time::from_millis(10), place };
         assert_eq!(Part::decode(&row.encode()).unwrap(), row);
         let bound = Bound { min: Duration::from_millis(1), max: Duration::from_secs(2), last: Epoch(3) };
@@ -396,8 +402,6 @@ mod tests {
             let row = Noted { proof, clock: Time::from_millis(7), bounds: Bounds(bounds) };
             assert_eq!(Noted::decode(&row.encode()).unwrap(), row);
         }
-        let row = OUTGOING;
-        assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
         for back in [None, Some(Time::from_millis(15))] {
             let (left, due) = (Time::from_millis(12), Time::from_millis(13));
             let row = Loop { mark: [14; 32], path: vec![NodeId([7; 32]), NodeId([8; 32])], left, due, back };
@@ -407,6 +411,28 @@ mod tests {
             let firsts = Firsts { kept, changed: Time::from_millis(17) };
             assert_eq!(decode_firsts(&encode_firsts(&firsts)).unwrap(), firsts);
         }
+        for news in [true, false] {
+            for id in [None, Some(MessageId([5; 16]))] {
+                let row = Outgoing { what: What::Message { id, news }, ..OUTGOING };
+                assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
+            }
+            let row = Outgoing { what: What::Notice { of: QueueId([6; 6]), arrived: news }, ..OUTGOING };
+            assert_eq!(Outgoing::decode(&row.encode()).unwrap(), row);
+        }
+    }
+
+    /// As they lie in a store from before there were receipts.
+    #[test]
+    fn rows_of_the_first_layout_are_read() {
+        let place = Place { set: SetId([1; 16]), shape: Shape::new(2, 3, 70_000).unwrap(), index: 1 };
+        let mut w = Writer::default();
+        w.u8(1).u64(11);
+        place.write(&mut w);
+        assert_eq!(Waiting::decode(&w.finish()).unwrap(), Waiting { mail: RowId(11), place, delays: vec![] });
+        let mut w = Writer::default();
+        w.u8(1).u64(1).u32(2).u64(3).bytes(&[4; 16]).u8(1);
+        let row = Outgoing { what: What::Message { id: None, news: true }, ..OUTGOING };
+        assert_eq!(Outgoing::decode(&w.finish()).unwrap(), row);
     }
 
     #[test]
@@ -415,7 +441,7 @@ mod tests {
         let mut longer = row.clone();
         longer.push(0);
         let mut other = row.clone();
-        other[0] = 2;
+        other[0] = 3;
         for bytes in [&row[..row.len() - 1], &longer, &other] {
             assert!(matches!(Outgoing::decode(bytes), Err(StoreError::Damaged(_))));
         }

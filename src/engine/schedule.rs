@@ -3,6 +3,7 @@
 use super::Batch;
 use super::build;
 use super::entry::Entry;
+use super::exit::Exit;
 use super::first_hops::FirstHops;
 use super::health::{Health, LoopFigures};
 use super::loops::Loops;
@@ -10,6 +11,7 @@ use super::pings::{PingAnswer, PingAsk, Pings};
 use super::relay::Relay;
 use crate::directory::{Document, Measured};
 use crate::id::{Epoch, NodeId};
+use crate::mix::random;
 use crate::mix::schedule::{is_loop, next_slot};
 use crate::store::{Store, StoreError};
 use crate::time::Time;
@@ -92,6 +94,7 @@ impl Schedule {
         batch: &mut Batch<'_, '_, R>,
         entry: &mut Entry,
         relay: &mut Relay,
+        exit: &mut Exit,
     ) -> Result<(), StoreError> {
         let outcomes = self.health.settle(batch, &mut self.loops, relay.has_link())?;
         self.pings.settled(batch, &outcomes)?;
@@ -106,20 +109,21 @@ impl Schedule {
             _ => batch.now.plus(next_slot(params, batch.rng)),
         };
         while slot <= batch.now {
-            self.slot(batch, document, entry, relay)?;
+            self.slot(batch, document, entry, relay, exit)?;
             slot = slot.plus(next_slot(params, batch.rng));
         }
         self.next = Some(slot);
         Ok(())
     }
 
-    /// One slot: a loop, or a piece of mail, or what looks like one.
+    /// One slot: a loop; or an answer that is owed, or a piece of mail; or what looks like one.
     fn slot<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         document: &Document,
         entry: &mut Entry,
         relay: &mut Relay,
+        exit: &mut Exit,
     ) -> Result<(), StoreError> {
         self.firsts.renew(batch, document)?;
         let firsts = self.firsts.reachable(batch, relay);
@@ -129,8 +133,11 @@ impl Schedule {
         }
         let is_used = if is_loop(batch.rng) {
             self.send_loop(batch, document, relay, &firsts)?
+        } else if random::choose(&[true, false], batch.rng).is_some_and(|answers_first| *answers_first) {
+            // Where there are answers and mail, chance decides, so that neither keeps the other waiting.
+            exit.answer(batch, document, relay)? || entry.send(batch, document, relay, exit, &firsts)?
         } else {
-            entry.send(batch, document, relay, &firsts)?
+            entry.send(batch, document, relay, exit, &firsts)? || exit.answer(batch, document, relay)?
         };
         if is_used { Ok(()) } else { drop_cover(batch, document, relay, &firsts) }
     }

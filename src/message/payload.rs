@@ -119,7 +119,9 @@ fn fragment(mut r: Reader) -> Result<Fragment, Malformed> {
 }
 
 impl Status {
-    const fn code(self) -> u8 {
+    /// The byte that stands for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
         match self {
             Self::Accepted => 0,
             Self::Refused => 1,
@@ -140,7 +142,9 @@ impl Status {
 }
 
 impl Class {
-    const fn digit(self) -> u8 {
+    /// The byte that stands for it: the digit, or zero.
+    #[must_use]
+    pub const fn digit(self) -> u8 {
         match self {
             Self::None => 0,
             Self::Success => 2,

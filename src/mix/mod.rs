@@ -7,6 +7,7 @@ pub mod firsts;
 pub mod forecast;
 pub mod health;
 pub mod random;
+pub mod receipt;
 pub mod retry;
 pub mod route;
 pub mod schedule;

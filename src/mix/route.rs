@@ -60,7 +60,7 @@ fn last(
 /// Whether there is a path along `chain` to any of `exits`.
 #[must_use]
 pub fn is_possible(document: &Document, me: &NodeId, exits: &[NodeId], chain: &Chain) -> bool {
-    exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[] }, Mixes::Reliable))
+    exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[], full: &[] }, Mixes::Reliable))
 }
 
 /// Whether there is a path for a mail of ours to any exit at all.
@@ -76,6 +76,8 @@ pub struct Front<'a> {
     pub chain: &'a Chain,
     /// One of these comes first, if none is named for that place; if none are given, any mix.
     pub firsts: &'a [NodeId],
+    /// None of these comes behind the first hop, as long as there are others.
+    pub full: &'a [NodeId],
 }
 
 impl Front<'_> {
@@ -84,6 +86,12 @@ impl Front<'_> {
         let firsts: Vec<_> = left.iter().filter(|(id, _)| self.firsts.is_empty() || self.firsts.contains(id)).collect();
         // Who names other hops has their wish, even if none of the first ones goes with them.
         if firsts.is_empty() && !self.chain.is_any() { left.iter().collect() } else { firsts }
+    }
+
+    /// Those of `left` that may come behind the first hop.
+    fn goes_on<'l, 'a>(&self, left: &'l [(&'a NodeId, &'a Descriptor)]) -> Vec<&'l (&'a NodeId, &'a Descriptor)> {
+        let with_room: Vec<_> = left.iter().filter(|(id, _)| !self.full.contains(id)).collect();
+        if with_room.is_empty() { left.iter().collect() } else { with_room }
     }
 }
 
@@ -119,7 +127,7 @@ pub fn drop_path(
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
     let (chain, mixes) = (Chain::default(), all_mixes(document));
-    let front = Front { chain: &chain, firsts };
+    let front = Front { chain: &chain, firsts, full: &[] };
     let end = last(document, me, &all_exits(document), front, Mixes::All, rng)
         .or_else(|_| last(document, me, &mixes, front, Mixes::All, rng))?;
     along(document, me, &end, front, Mixes::All, rng)
@@ -138,7 +146,7 @@ pub fn loop_path(
     through: &Chain,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
-    let front = Front { chain: through, firsts };
+    let front = Front { chain: through, firsts, full: &[] };
     let mixes = all_mixes(document);
     let exits: Vec<_> = mixes.iter().filter(|id| is_exit(document, id)).copied().collect();
     let end = if below(2, rng) == 0 { last(document, me, firsts, front, Mixes::All, rng) } else { Err(NotEnoughNodes) };
@@ -146,6 +154,46 @@ pub fn loop_path(
     let end = end.or_else(|_| last(document, me, &mixes, front, Mixes::All, rng))?;
     let mut path = along(document, me, &end, front, Mixes::All, rng)?;
     path.push(*me);
+    Ok(path)
+}
+
+/// The path of an answer from `exit` to us: the network's number of mixes, then ourselves. The last mix is one of
+/// `firsts`, if any are given, and each other one is drawn uniformly from those that the document doesn't call
+/// unreliable and that are neither on the path already, nor of the family of one that is, of ours or of the exit's. In a network that has too few of them the exit, or one of its
+/// family, may stand between two others.
+///
+/// # Errors
+/// `NotEnoughNodes` if they don't suffice even so, or nobody knows us.
+pub fn way_back(
+    document: &Document,
+    me: &NodeId,
+    exit: &NodeId,
+    firsts: &[NodeId],
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<NodeId>, NotEnoughNodes> {
+    let ours = document.node(me).ok_or(NotEnoughNodes)?;
+    let theirs = document.node(exit);
+    let is_theirs = |id: &NodeId, node: &Descriptor| id == exit || theirs.is_some_and(|theirs| are_kin(theirs, node));
+    let free =
+        |id: &NodeId, node: &Descriptor| node.mix && id != me && !are_kin(ours, node) && document.is_reliable(id);
+    let mut left: Vec<_> = document.nodes().filter(|(id, node)| free(id, node)).collect();
+    let hops = usize::from(document.params().hops);
+    let last = hops.saturating_sub(1);
+    let mut path = vec![*me; hops.saturating_add(1)];
+    // The two ends are drawn first: they can't be the exit's.
+    for place in [last].into_iter().chain(0..last) {
+        let others: Vec<_> = left.iter().filter(|(id, node)| !is_theirs(id, node)).copied().collect();
+        let among: Vec<_> = match place {
+            _ if place == last && !firsts.is_empty() => {
+                others.into_iter().filter(|(id, _)| firsts.contains(id)).collect()
+            }
+            _ if place == last || place == 0 || !others.is_empty() => others,
+            _ => left.clone(),
+        };
+        let (id, node) = *choose(&among, rng).ok_or(NotEnoughNodes)?;
+        *path.get_mut(place).ok_or(NotEnoughNodes)? = *id;
+        left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
+    }
     Ok(path)
 }
 
@@ -198,7 +246,7 @@ fn along(
             path.push(id);
             continue;
         }
-        let may_come = if path.is_empty() { front.begins(&left) } else { left.iter().collect() };
+        let may_come = if path.is_empty() { front.begins(&left) } else { front.goes_on(&left) };
         let (id, node) = **choose(&may_come, rng).ok_or(NotEnoughNodes)?;
         path.push(*id);
         left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
@@ -266,7 +314,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     const NOBODY: Chain = Chain::from_hops(Vec::new());
-    const ANY: Front<'static> = Front { chain: &NOBODY, firsts: &[] };
+    const ANY: Front<'static> = Front { chain: &NOBODY, firsts: &[], full: &[] };
 
     fn id(n: u8) -> NodeId {
         key(n).node_id()
@@ -410,7 +458,7 @@ mod tests {
         let mut rng = rng(28);
         for wish in [[0, 0, 2], [3, 0, 2], [0, 3, 2], [3, 4, 2], [3, 0, 0], [0, 3, 0], [3, 4, 0]] {
             let chain = chain(&wish);
-            let front = Front { chain: &chain, firsts: &[] };
+            let front = Front { chain: &chain, firsts: &[], full: &[] };
             let mut seen = BTreeSet::new();
             for _ in 0..300 {
                 let exit = exit(&document, &id(1), &exits, front, &mut rng).unwrap();
@@ -437,7 +485,7 @@ mod tests {
     fn a_path_begins_with_a_kept_hop_and_where_that_is_its_exit_with_the_other() {
         let document = document((1..=6).map(|n| (n, descriptor(n))));
         let (firsts, all) = ([id(2), id(3)], (1..=6).map(id).collect::<Vec<_>>());
-        let front = Front { chain: &NOBODY, firsts: &firsts };
+        let front = Front { chain: &NOBODY, firsts: &firsts, full: &[] };
         let mut rng = rng(30);
         let mut begins = [0; 2];
         for _ in 0..4000 {
@@ -450,13 +498,13 @@ mod tests {
         // Who names another first hop, or leaves the kept ones no place, has that.
         for (wish, first) in [([4, 0, 0], 4), ([0, 2, 3], 0)] {
             let chain = chain(&wish);
-            let front = Front { chain: &chain, firsts: &firsts };
+            let front = Front { chain: &chain, firsts: &firsts, full: &[] };
             let exit = exit(&document, &id(1), &all, front, &mut rng).unwrap();
             let path = path(&document, &id(1), &exit, front, &mut rng).unwrap();
             assert!(if first > 0 { path[0] == id(first) } else { !firsts.contains(&path[0]) }, "{wish:?}");
         }
         // Without a wish nobody else comes first.
-        let only = Front { chain: &NOBODY, firsts: &[id(2)] };
+        let only = Front { chain: &NOBODY, firsts: &[id(2)], full: &[] };
         assert_eq!(exit(&document, &id(1), &[id(2)], only, &mut rng), Err(NotEnoughNodes));
     }
 
@@ -536,7 +584,13 @@ mod tests {
             let chain = chain(&wish);
             assert_eq!(is_possible(&document, &id(me), &exits, &chain), want, "{me}: {wish:?}");
             if !want {
-                let path = path(&document, &id(me), &id(wish[2]), Front { chain: &chain, firsts: &[] }, &mut rng(29));
+                let path = path(
+                    &document,
+                    &id(me),
+                    &id(wish[2]),
+                    Front { chain: &chain, firsts: &[], full: &[] },
+                    &mut rng(29),
+                );
                 assert_eq!(path, Err(NotEnoughNodes), "{me}: {wish:?}");
             }
         }
@@ -588,7 +642,7 @@ mod tests {
         let mut rng = rng(31);
         assert!(exit(&document, &id(1), &[id(6), id(8)], ANY, &mut rng).is_ok());
         let wish = chain(&[0, 6, 8]);
-        let path = path(&document, &id(1), &id(8), Front { chain: &wish, firsts: &[] }, &mut rng).unwrap();
+        let path = path(&document, &id(1), &id(8), Front { chain: &wish, firsts: &[], full: &[] }, &mut rng).unwrap();
         assert_eq!(path[1..], [id(6), id(8)]);
     }
 
@@ -622,5 +676,56 @@ mod tests {
         }
         // 6 degrees of freedom: above 22.46 once in 1,000 seeds.
         assert!(chi_squared(&counts) < 22.46, "{counts:?}");
+    }
+
+    #[test]
+    fn an_answer_comes_back_over_a_kept_first_hop_and_not_over_its_exit() {
+        let document = document((1..=7).map(|n| (n, descriptor(n))));
+        let (firsts, mut rng) = ([id(4), id(5)], rng(40));
+        let mut counts = [0; 2];
+        let mut seen = BTreeSet::new();
+        for _ in 0..2000 {
+            let path = way_back(&document, &id(1), &id(2), &firsts, &mut rng).unwrap();
+            assert_eq!((path.len(), path[3]), (4, id(1)));
+            assert!(!path[..3].contains(&id(2)) && !path[..3].contains(&id(1)), "{path:?}");
+            assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 4);
+            counts[firsts.iter().position(|first| *first == path[2]).unwrap()] += 1;
+            seen.insert([path[0], path[1]]);
+        }
+        // 1 degree of freedom: above 10.83 once in 1,000 seeds.
+        assert!(chi_squared(&counts) < 10.83, "{counts:?}");
+        assert_eq!(seen.len(), 12 + 12 - 6, "two of the four that are left, in either order; 4 or 5 ends it");
+    }
+
+    #[test]
+    fn in_a_small_network_the_exit_may_stand_between_two_others_and_nowhere_else() {
+        let mut rng = rng(41);
+        let small = document((1..=4).map(|n| (n, descriptor(n))));
+        for _ in 0..100 {
+            let path = way_back(&small, &id(1), &id(2), &[], &mut rng).unwrap();
+            assert_eq!((path[1], path[3]), (id(2), id(1)), "{path:?}");
+        }
+        let kin = |n| (n, Descriptor { family: Some("kin".into()), ..descriptor(n) });
+        let of_one_family = document([kin(1), kin(2), kin(3), mix(4, None), mix(5, None), mix(6, None)]);
+        assert_eq!(way_back(&of_one_family, &id(4), &id(1), &[id(2)], &mut rng), Err(NotEnoughNodes), "of the exit's");
+        let three = document((1..=3).map(|n| (n, descriptor(n))));
+        assert_eq!(way_back(&three, &id(1), &id(2), &[], &mut rng), Err(NotEnoughNodes));
+        assert_eq!(way_back(&small, &id(9), &id(2), &[], &mut rng), Err(NotEnoughNodes), "nobody can write to us");
+    }
+
+    #[test]
+    fn a_mix_that_carries_enough_gets_no_more_behind_the_first_hop_while_there_are_others() {
+        let document = document((1..=6).map(|n| (n, descriptor(n))));
+        let mut rng = rng(42);
+        let mut firsts = BTreeSet::new();
+        for _ in 0..500 {
+            let front = Front { full: &[id(3), id(4)], ..ANY };
+            let path = path(&document, &id(1), &id(2), front, &mut rng).unwrap();
+            assert!([id(5), id(6)].contains(&path[1]), "{path:?}");
+            firsts.insert(path[0]);
+        }
+        assert_eq!(firsts.len(), 4, "first hops are kept whatever they carry");
+        let all = [3, 4, 5, 6].map(id);
+        assert!(path(&document, &id(1), &id(2), Front { full: &all, ..ANY }, &mut rng).is_ok());
     }
 }

@@ -395,8 +395,10 @@ impl<C: FnMut(NodeId)> Driver<C> {
                     self.links.remove(&to);
                 }
             }
-            Output::Deliver { id, recipient, mail } => {
-                let mail = Deliver { id: id.to_wire(), recipient, envelope_from: self.envelope_from.clone(), mail };
+            Output::Deliver { id, recipient, mail, notice } => {
+                // Nobody answers a notice.
+                let envelope_from = self.envelope_from.clone().filter(|_| !notice);
+                let mail = Deliver { id: id.to_wire(), recipient, envelope_from, mail };
                 if let Some(exit) = &self.exit
                     && is_full(exit.try_send(mail))
                 {
@@ -433,7 +435,7 @@ fn bug() {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::{ExitSetup, Limits, Setup};
+    use crate::engine::{EntrySetup, ExitSetup, Limits, Setup};
     use crate::mail::block::BlockList;
     use crate::secret::Secret;
     use crate::sphinx::geometry::PACKET_LEN;
@@ -453,6 +455,7 @@ pub(super) mod tests {
             max_size: 1000,
             max_spool: 1 << 20,
             exit: None,
+            entry: entry(),
             block: block(),
             dedup_key: Secret::filled(|bytes| bytes.fill(1)),
         };
@@ -471,6 +474,10 @@ pub(super) mod tests {
             keeper,
         };
         Driver::new(engine(), |_| panic!("it knows nobody"), None, watchers)
+    }
+
+    fn entry() -> EntrySetup {
+        EntrySetup { give_up: Duration::from_secs(432_000), notify: Vec::new(), receipts: true }
     }
 
     fn block() -> Arc<BlockList> {
@@ -569,10 +576,10 @@ pub(super) mod tests {
             gateways: vec![],
         };
         let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
-            let settings = Settings { max_spool: 1 << 20, exit, block: block() };
+            let settings = Settings { max_spool: 1 << 20, exit, entry: entry(), block: block() };
             driver.input(Event::Settings { settings, envelope_from, log: config::Log::default() }).unwrap();
             let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
-            driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into() });
+            driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into(), notice: false });
             handed_out.try_recv().unwrap().envelope_from
         };
         let bounces = Some(address("bounces@exit.example"));
@@ -598,7 +605,7 @@ pub(super) mod tests {
         let recipient = Address::parse("alice@example.com").unwrap();
         let mut driver = Driver { envelope_from: Some(from.clone()), ..driver() };
         let id = DeliveryId::from_wire(7);
-        let deliver = || Output::Deliver { id, recipient: recipient.clone(), mail: b"x".into() };
+        let deliver = || Output::Deliver { id, recipient: recipient.clone(), mail: b"x".into(), notice: false };
         driver.hand_out(deliver());
         let (mails, mut out) = mpsc::channel(1);
         driver.input(Event::ExitUp { mails }).unwrap();

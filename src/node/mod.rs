@@ -258,7 +258,7 @@ async fn bind(config: &Config, mut inherited: Inherited) -> Result<Sockets, Trou
     };
     let (submit, control) =
         (local(&config.node.submit_socket(), SUBMIT_MODE)?, local(&config.node.control_socket(), PRIVATE_MODE)?);
-    let exit = config.exit.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?;
+    let exit = config.hand_over.as_ref().map(|_| local(&config.node.exit_socket(), PRIVATE_MODE)).transpose()?;
     let links = Door::open(&config.node.listen, &mut inherited).await?;
     inherited.check_rest(config)?;
     Ok(Sockets { links, submit, exit, control })

@@ -7,7 +7,7 @@ use super::document::{self, NotTaken, Ours};
 use super::driver::Event;
 use super::peers::Us;
 use super::renew::{Aim, Fetched};
-use super::start::{envelope_from, exit_setup, us};
+use super::start::{entry_setup, envelope_from, exit_setup, us};
 use super::status::Directory;
 use crate::config::{self, Config};
 use crate::directory::{Document, Rejected};
@@ -57,7 +57,8 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         };
         self.is_anybody_blocked = !block.is_empty();
         self.road.tor.move_to(config.socks.clone());
-        let settings = Settings { max_spool: config.spool.max, exit: exit_setup(&config), block };
+        let (exit, entry) = (exit_setup(&config), entry_setup(&config));
+        let settings = Settings { max_spool: config.spool.max, exit, entry, block };
         let settings = Event::Settings { settings, envelope_from: envelope_from(&config), log: config.log.clone() };
         log::set_up(&config.log);
         // Fails when the engine has ended; whoever waits for that will tell.
@@ -208,6 +209,7 @@ fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         ("node.sockets", started.node.sockets != now.node.sockets),
         ("entry.suffix", started.entry.suffix != now.entry.suffix),
         ("entry.max-size", max_size(started) != max_size(now)),
+        ("entry.notify", started.hand_over.is_some() != now.hand_over.is_some()),
         ("spool.path", started.spool.path != now.spool.path),
     ];
     changed.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()

@@ -10,7 +10,7 @@ use super::socks::Tor;
 use super::trouble::Trouble;
 use crate::config::Config;
 use crate::directory::{Document, Identity, Params};
-use crate::engine::{Engine, ExitSetup, Limits, Setup};
+use crate::engine::{Engine, EntrySetup, ExitSetup, Limits, Setup};
 use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::store::Store;
@@ -69,6 +69,7 @@ pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
         max_size: max_mail,
         max_spool: config.spool.max,
         exit: exit_setup(config),
+        entry: entry_setup(config),
         block: Arc::new(block),
         dedup_key: Secret::filled(|bytes| *bytes = blake3::derive_key(DEDUP_CONTEXT, key.link.expose())),
     };
@@ -166,6 +167,12 @@ pub(super) fn exit_setup(config: &Config) -> Option<ExitSetup> {
         limits: Limits { all: exit.rate, per_recipient: exit.per_recipient },
         gateways: exit.news.clone(),
     })
+}
+
+/// What becomes of mail that is taken here.
+pub(super) fn entry_setup(config: &Config) -> EntrySetup {
+    let entry = &config.entry;
+    EntrySetup { give_up: entry.give_up, notify: entry.notify.clone(), receipts: entry.receipts }
 }
 
 /// The envelope sender of what an exit hands out.

@@ -152,7 +152,7 @@ fn refusal(reason: Reason) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::MessageId;
+    use crate::id::{MessageId, QueueId};
     use crate::mail::address::Address;
     use crate::node::local::read_frame;
     use crate::submit::Source;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn accepted() -> Reply {
-        Reply { outcomes: vec![Outcome::Accepted(MessageId([7; 16]))] }
+        Reply { outcomes: vec![Outcome::Accepted(MessageId([7; 16]), QueueId([7; 6]))] }
     }
 
     #[tokio::test]

@@ -282,7 +282,7 @@ impl<'a> World<'a> {
     fn replied(&mut self, token: Token, outcome: Option<&Outcome>) {
         let Some(Asked::Mail { mail, attempt }) = self.asked.remove(&token) else { return };
         match outcome {
-            Some(Outcome::Accepted(id)) => drop(self.book.letters.insert(*id, mail)),
+            Some(Outcome::Accepted(id, _)) => drop(self.book.letters.insert(*id, mail)),
             Some(Outcome::Temporary(_)) => {
                 let again = self.now.plus(backoff(attempt, &mut self.rng));
                 self.at(again, Event::Submit { mail, attempt: attempt + 1 });

@@ -78,6 +78,18 @@ impl Surb {
         (self.first, packet)
     }
 
+    /// Who gets the packet.
+    #[must_use]
+    pub const fn first(&self) -> NodeId {
+        self.first
+    }
+
+    /// The key that nobody else has but its maker.
+    #[must_use]
+    pub const fn key(&self) -> &Secret<SURB_KEY_LEN> {
+        &self.key
+    }
+
     /// `header ‖ id of the first hop ‖ key`.
     #[must_use]
     pub fn to_bytes(&self) -> Secret<SURB_LEN> {

@@ -66,6 +66,10 @@ pub enum Shelf {
     Health,
     /// Through which nodes loops are wanted.
     Pings,
+    /// What opens the answers to reply blocks made here.
+    Surbs,
+    /// Reply blocks by which this node, as an exit, has still to answer.
+    Answers,
 }
 
 /// Sets of 16-byte marks, one set an epoch.

@@ -41,7 +41,7 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 10] = [
+pub(super) const SHELVES: [Shelf; 12] = [
     Shelf::Pool,
     Shelf::Spool,
     Shelf::Fragments,
@@ -52,6 +52,8 @@ pub(super) const SHELVES: [Shelf; 10] = [
     Shelf::Firsts,
     Shelf::Health,
     Shelf::Pings,
+    Shelf::Surbs,
+    Shelf::Answers,
 ];
 
 impl Shelf {
@@ -67,6 +69,8 @@ impl Shelf {
             Self::Firsts => "rows/firsts",
             Self::Health => "rows/health",
             Self::Pings => "rows/pings",
+            Self::Surbs => "rows/surbs",
+            Self::Answers => "rows/answers",
         })
     }
 
@@ -83,6 +87,8 @@ impl Shelf {
             Self::Firsts => 8,
             Self::Health => 11,
             Self::Pings => 12,
+            Self::Surbs => 9,
+            Self::Answers => 10,
         }
     }
 }

@@ -11,7 +11,7 @@ mod wish;
 pub use reason::Reason;
 pub use wish::{MAX_CHAIN, MAX_COPIES, Wish, is_name};
 
-use crate::id::MessageId;
+use crate::id::{MessageId, QueueId};
 use crate::mail::address::{Address, MAX_ADDRESS};
 use crate::wire::{Malformed, PREFIX_LEN, Reader, Writer, bounded, framed};
 use std::fmt;
@@ -28,7 +28,7 @@ const ACCEPTED: u8 = 0;
 const TEMPORARY: u8 = 1;
 const PERMANENT: u8 = 2;
 /// The longest reply: every recipient accepted.
-const MAX_REPLY: usize = 1 + 2 + MAX_RECIPIENTS * (1 + MessageId::LEN);
+const MAX_REPLY: usize = 1 + 2 + MAX_RECIPIENTS * (1 + MessageId::LEN + QueueId::LEN);
 
 /// A mail and its envelope, as an injector hands it in.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,8 +74,9 @@ pub struct Reply {
 /// What became of the mail for one recipient.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Committed to the node's disk; the node answers for it from now on.
-    Accepted(MessageId),
+    /// Committed to the node's disk; the node answers for it from now on. The message, and what the mail is called there
+    /// and nowhere else.
+    Accepted(MessageId, QueueId),
     /// Not taken; trying again later may help. Any reason, so that an MTA can be told to keep what it would bounce.
     Temporary(Reason),
     /// Not taken, now or ever. Only with a reason that is permanent.
@@ -87,6 +88,15 @@ impl Outcome {
     #[must_use]
     pub const fn refused(reason: Reason) -> Self {
         if reason.is_permanent() { Self::Permanent(reason) } else { Self::Temporary(reason) }
+    }
+
+    /// What the mail is called on the node that took it.
+    #[must_use]
+    pub const fn name(self) -> Option<QueueId> {
+        match self {
+            Self::Accepted(_, name) => Some(name),
+            Self::Temporary(_) | Self::Permanent(_) => None,
+        }
     }
 
     /// The same, but never permanent: for a caller whose MTA would bounce the whole mail.
@@ -102,7 +112,7 @@ impl Outcome {
     #[must_use]
     pub fn line(self) -> Option<String> {
         let (class, reason) = match self {
-            Self::Accepted(_) => return None,
+            Self::Accepted(..) => return None,
             Self::Temporary(reason) => ('4', reason),
             Self::Permanent(reason) => ('5', reason),
         };
@@ -205,7 +215,7 @@ impl Reply {
     pub fn for_each(&self, recipients: usize) -> Result<Vec<Outcome>, Malformed> {
         match self.outcomes.as_slice() {
             all if all.len() == recipients => Ok(all.to_vec()),
-            [Outcome::Accepted(_)] => Err(Malformed),
+            [Outcome::Accepted(..)] => Err(Malformed),
             [refusal] => Ok(vec![*refusal; recipients]),
             _ => Err(Malformed),
         }
@@ -229,7 +239,7 @@ impl Reply {
         body.u8(VERSION).u16(count);
         for outcome in &self.outcomes {
             match outcome {
-                Outcome::Accepted(id) => body.u8(ACCEPTED).bytes(&id.0),
+                Outcome::Accepted(id, name) => body.u8(ACCEPTED).bytes(&id.0).bytes(&name.0),
                 Outcome::Temporary(reason) => body.u8(TEMPORARY).u8(reason.code()),
                 Outcome::Permanent(reason) => body.u8(PERMANENT).u8(reason.code()),
             };
@@ -267,7 +277,7 @@ impl fmt::Debug for Request {
 
 fn outcome(r: &mut Reader) -> Result<Outcome, Malformed> {
     match r.u8()? {
-        ACCEPTED => Ok(Outcome::Accepted(MessageId(r.array()?))),
+        ACCEPTED => Ok(Outcome::Accepted(MessageId(r.array()?), QueueId(r.array()?))),
         TEMPORARY => Ok(Outcome::Temporary(Reason::from_code(r.u8()?)?)),
         PERMANENT => match Reason::from_code(r.u8()?)? {
             reason if reason.is_permanent() => Ok(Outcome::Permanent(reason)),

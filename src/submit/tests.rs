@@ -53,7 +53,7 @@ fn requests() -> impl Strategy<Value = Request> {
 fn outcomes() -> impl Strategy<Value = Outcome> {
     let reason = || proptest::sample::select(Reason::ALL.to_vec());
     prop_oneof![
-        any::<[u8; 16]>().prop_map(|id| Outcome::Accepted(MessageId(id))),
+        any::<([u8; 16], [u8; 6])>().prop_map(|(id, name)| Outcome::Accepted(MessageId(id), QueueId(name))),
         reason().prop_map(Outcome::refused),
         reason().prop_map(Outcome::Temporary),
     ]
@@ -196,7 +196,7 @@ fn a_reply_that_would_bounce_what_can_wait_is_neither_written_nor_read() {
 #[test]
 fn a_reply_that_is_empty_too_long_or_unknown_is_malformed() {
     assert_eq!(Reply { outcomes: vec![] }.encode(), Err(Malformed));
-    let accepted = Outcome::Accepted(MessageId([9; 16]));
+    let accepted = Outcome::Accepted(MessageId([9; 16]), QueueId([8; 6]));
     assert!(Reply { outcomes: vec![accepted; MAX_RECIPIENTS] }.encode().is_ok());
     assert_eq!(Reply { outcomes: vec![accepted; MAX_RECIPIENTS + 1] }.encode(), Err(Malformed));
     for bad in [
@@ -211,13 +211,13 @@ fn a_reply_that_is_empty_too_long_or_unknown_is_malformed() {
     ] {
         assert_eq!(Reply::decode(bad), Err(Malformed), "{bad:?}");
     }
-    assert_eq!(Reply::body_len([0, 0, 0x42, 0x6b]), Ok(MAX_REPLY));
-    assert_eq!(Reply::body_len([0, 0, 0x42, 0x6c]), Err(Malformed));
+    assert_eq!(Reply::body_len([0, 0, 0x59, 0xdb]), Ok(MAX_REPLY));
+    assert_eq!(Reply::body_len([0, 0, 0x59, 0xdc]), Err(Malformed));
 }
 
 #[test]
 fn a_reply_answers_for_every_recipient_or_accepts_none() {
-    let accepted = Outcome::Accepted(MessageId([9; 16]));
+    let accepted = Outcome::Accepted(MessageId([9; 16]), QueueId([8; 6]));
     let refused = Outcome::Permanent(Reason::MailTooBig);
     assert_eq!(Reply { outcomes: vec![accepted, refused] }.for_each(2), Ok(vec![accepted, refused]));
     assert_eq!(Reply::refusing(Reason::MailTooBig).for_each(3), Ok(vec![refused; 3]));
@@ -240,14 +240,14 @@ fn every_reason_has_a_code_of_its_own_a_fitting_status_and_a_line_without_addres
         let line = Outcome::refused(reason).line().unwrap();
         assert!(line.starts_with(reason.status()) && line.len() <= 80 && !line.contains('@'), "{line}");
     }
-    assert_eq!(Outcome::Accepted(MessageId([0; 16])).line(), None);
+    assert_eq!(Outcome::Accepted(MessageId([0; 16]), QueueId([8; 6])).line(), None);
 }
 
 #[test]
 fn a_permanent_refusal_can_be_deferred_for_an_mta_that_would_bounce() {
     let line = Outcome::refused(Reason::MailTooBig).deferred().line().unwrap();
     assert_eq!(line, "4.3.4 fog: the mail is bigger than the network takes");
-    let accepted = Outcome::Accepted(MessageId([0; 16]));
+    let accepted = Outcome::Accepted(MessageId([0; 16]), QueueId([8; 6]));
     assert_eq!(accepted.deferred(), accepted);
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) addresses: Vec<(String, String)>,
     /// Which nodes are exits, and how each hands its mail out, in the words of fog.toml(5).
     pub(crate) exits: Vec<(usize, String)>,
+    /// Which nodes without that role hand out notices to their own users, and how.
+    pub(crate) homes: Vec<(usize, String)>,
     /// Parameters in place of those of other tests.
     pub(crate) parameters: &'a [&'a str],
     /// What the daemons are given as `--set`.
@@ -66,6 +68,7 @@ impl Network {
             user,
             addresses: addresses.map(|address| (address.clone(), address)).collect(),
             exits: vec![(count - 1, deliver.to_owned())],
+            homes: Vec::new(),
             parameters: &[],
             sets,
         };
@@ -80,14 +83,8 @@ impl Network {
         // at that moment holds it open as well.
         output(Command::new("cp").arg(env!("CARGO_BIN_EXE_fog")).arg(&fog));
         let sets = plan.sets.iter().map(|set| format!("--set={set}")).collect();
-        let mut network = Self {
-            dir: dir.to_owned(),
-            fog,
-            user: plan.user,
-            nodes: Vec::new(),
-            exits: plan.exits.iter().map(|(index, _)| (*index, None)).collect(),
-            sets,
-        };
+        let mut network =
+            Self { dir: dir.to_owned(), fog, user: plan.user, nodes: Vec::new(), exits: BTreeMap::new(), sets };
         network.found(plan);
         let count = plan.addresses.len();
         network.nodes.resize_with(count, || None);
@@ -97,7 +94,7 @@ impl Network {
         for index in 0..count {
             network.wait_for_node(index);
         }
-        for (index, _) in &plan.exits {
+        for (index, _) in plan.exits.iter().chain(&plan.homes) {
             network.start_exit_of(*index);
         }
         network
@@ -235,6 +232,9 @@ impl Network {
             fs::write(&descriptor, output(&mut self.at(index, &["node-info"]))).unwrap();
             add.arg(&descriptor);
         }
+        for (index, deliver) in &plan.homes {
+            self.configure(*index, "home.toml", &format!("[exit]\ndeliver = \"{deliver}\"\n"));
+        }
         output(&mut add);
         output(&mut self.at(0, &["directory", "sign"]));
         // Everybody's own operator takes it from there, and none can read another's directory.
@@ -247,11 +247,16 @@ impl Network {
 
     /// Lets an exit hand out in a minute what it would in days, and post to newsgroups.
     fn set_manners(&self, index: usize) {
-        let dir = self.home(index).join("conf.d");
-        fs::create_dir(&dir).unwrap();
         let gateways = "[\"mail2news@away.example\", \"m2n-{date}-{groups}@taking.example\"]";
         let manners = format!("[exit]\nper-recipient = \"none\"\nrate = \"none\"\nnews = {gateways}\n");
-        fs::write(dir.join("manners.toml"), manners).unwrap();
+        self.configure(index, "manners.toml", &manners);
+    }
+
+    /// Adds a file to the configuration of a node.
+    fn configure(&self, index: usize, name: &str, text: &str) {
+        let dir = self.home(index).join("conf.d");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(name), text).unwrap();
         if let Some(user) = self.other_user() {
             std::os::unix::fs::chown(&dir, Some(user), Some(user)).unwrap();
         }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-use fog::id::MessageId;
+use fog::id::{MessageId, QueueId};
 use fog::submit::{Outcome, Reply, Request};
 use fog::wire::PREFIX_LEN;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) const FOG: &str = env!("CARGO_BIN_EXE_fog");
 const MAX_MAIL: usize = 1 << 24;
-const ACCEPTED: Outcome = Outcome::Accepted(MessageId([7; 16]));
+const ACCEPTED: Outcome = Outcome::Accepted(MessageId([7; 16]), QueueId([7; 6]));
 
 /// `fog` with these arguments and this on its standard input.
 pub(crate) fn fog(args: &[&str], input: &[u8]) -> Output {

@@ -1,6 +1,6 @@
 //! A node of the document that hands everybody whatever it likes.
 
-use super::{Event, LATENCY, START, World};
+use super::{Event, LATENCY, START, World, entry_setup};
 use fog::engine::{Input, Settings, Token};
 use fog::id::SetId;
 use fog::mail::block::BlockList;
@@ -25,7 +25,8 @@ impl World {
     pub fn flood(&mut self, from: usize, every: Duration, end: Time) -> u64 {
         for node in 0..self.nodes.len() {
             let block = Arc::new(BlockList::new(&Secret::filled(|key| key.fill(1))));
-            let settings = Settings { max_spool: SLOTS * SLOT_LEN as u64, exit: None, block };
+            let entry = entry_setup(false);
+            let settings = Settings { max_spool: SLOTS * SLOT_LEN as u64, exit: None, entry, block };
             self.tell(node, Input::Settings(settings));
         }
         let mut count = 0;

@@ -12,8 +12,11 @@ use fog::directory::{
     Authority, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, IdentityKey, NodeAddress, Params,
     Signed, Trust,
 };
-use fog::engine::{Counts, DeliveryId, Engine, ExitSetup, Input, Limits, Output, PacketId, Setup, Token, Witness};
-use fog::id::{Epoch, NodeId};
+use fog::engine::{
+    Counts, DeliveryId, Engine, EntrySetup, ExitSetup, Input, Limits, Listed, Output, PacketId, QueueAnswer, QueueAsk,
+    Setup, Token, Witness,
+};
+use fog::id::{Epoch, MessageId, NodeId};
 use fog::mail::Address;
 use fog::mail::block::BlockList;
 use fog::secret::Secret;
@@ -42,10 +45,26 @@ pub struct Faults {
     pub torn: usize,
     /// The share of hand-overs that the MTA defers.
     pub deferral: f64,
+    /// The share of packets that are acknowledged and never heard of again.
+    pub vanishing: f64,
 }
 
 impl Faults {
-    pub const NONE: Self = Self { loss: 0.0, ack_loss: 0.0, crashes: 0, torn: 0, deferral: 0.0 };
+    pub const NONE: Self = Self { loss: 0.0, ack_loss: 0.0, crashes: 0, torn: 0, deferral: 0.0, vanishing: 0.0 };
+}
+
+/// What is the matter with one node, from the beginning and for good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    Nothing,
+    /// It takes every packet and sends none on.
+    Swallows(usize),
+    /// It can't be reached.
+    Gone(usize),
+    /// Its MTA refuses every mail.
+    Refuses(usize),
+    /// Its MTA puts every mail off for so long.
+    Defers(usize, Duration),
 }
 
 pub struct Plan {
@@ -64,13 +83,34 @@ pub struct Plan {
     /// For so many days there is a new document at each epoch's start, and mails come all the time, half of them near that
     /// moment; none: one document for all of a few hours.
     pub days: u32,
+    pub trouble: Trouble,
+    /// What stands in the header of every mail of receipts.
+    pub header: &'static str,
+    /// Whether the senders can be told what becomes of their mail.
+    pub tells: bool,
+    /// The nodes that take mail in; all, if there is none.
+    pub entry: Option<usize>,
 }
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
         let (sizes, wish) = (vec![700, 3_000, 40_000, 150_000], Wish::default());
         let send_every = Duration::from_secs(1800);
-        Self { seed, nodes: 5, mails: 1, sizes, handed_in: 1, wish, send_every, faults: Faults::NONE, days: 0 }
+        Self {
+            seed,
+            nodes: 5,
+            mails: 1,
+            sizes,
+            handed_in: 1,
+            wish,
+            send_every,
+            faults: Faults::NONE,
+            days: 0,
+            trouble: Trouble::Nothing,
+            header: "",
+            tells: true,
+            entry: None,
+        }
     }
 }
 
@@ -92,6 +132,8 @@ const MEAN_DELAY: Duration = Duration::from_secs(600);
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 /// Longer than a packet is under way: when nobody has waited for anything for so long, nothing comes any more but cover.
 const LONGEST_WAY: Duration = Duration::from_secs(4 * 3600);
+/// When the entries give up.
+pub const GIVE_UP: Duration = Duration::from_secs(30 * 3600);
 /// How often it is looked whether somebody waits.
 const LOOK: Duration = Duration::from_secs(900);
 
@@ -160,6 +202,20 @@ pub struct World {
     lives: Vec<u64>,
     /// For each mail, the outbox rows it was seen in.
     seen: BTreeMap<usize, BTreeSet<(usize, DeliveryId)>>,
+    /// How often an MTA took each mail, and when it did first.
+    pub delivered: BTreeMap<usize, (usize, Time)>,
+    /// What each message is called, and how often it had been cut when an MTA took it first.
+    messages: BTreeMap<MessageId, usize>,
+    cuts: BTreeMap<MessageId, usize>,
+    pub tries: BTreeMap<usize, usize>,
+    /// The first hops of the pieces that left.
+    pub firsts: BTreeSet<usize>,
+    /// How often an MTA was told to come again.
+    pub put_off: usize,
+    /// What a node said last of the mails that wait there.
+    listed: Vec<Listed>,
+    /// What the sender of each mail was told.
+    pub told: BTreeMap<usize, String>,
     wakes: BTreeMap<usize, Time>,
     trace: DefaultHasher,
     past: Vec<Counts>,
@@ -183,7 +239,9 @@ impl World {
             demo: true,
             ..Params::default()
         };
-        let (nodes, descriptors) = (0..plan.nodes).map(|n| node(n, &params, &mut rng)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let tells = plan.tells;
+        let (nodes, descriptors) =
+            (0..plan.nodes).map(|n| node(n, &params, tells, &mut rng)).unzip::<_, _, Vec<_>, Vec<_>>();
         let ids = descriptors.iter().enumerate().map(|(n, signed)| (signed.descriptor().id(), n)).collect();
         let document = document(params, descriptors, &mut rng);
         let lives = vec![0; plan.nodes];
@@ -202,6 +260,14 @@ impl World {
             asked: BTreeMap::new(),
             lives,
             seen: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            told: BTreeMap::new(),
+            put_off: 0,
+            listed: Vec::new(),
+            messages: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            firsts: BTreeSet::new(),
             wakes: BTreeMap::new(),
             trace: DefaultHasher::new(),
             past: Vec::new(),
@@ -215,7 +281,7 @@ impl World {
 
     fn schedule_plan(&mut self) {
         for mail in 0..self.plan.mails {
-            let node = self.rng.random_range(0..self.nodes.len());
+            let node = self.plan.entry.unwrap_or_else(|| self.rng.random_range(0..self.nodes.len()));
             for again in 0..self.plan.handed_in {
                 let at = self.moment();
                 self.at(at, Event::Submit { node, mail, again });
@@ -247,7 +313,8 @@ impl World {
             let held = engine.held().unwrap();
             held.mails > 0 || held.outbox > 0
         };
-        self.seen.len() == self.plan.mails && !self.nodes.iter().filter_map(|node| node.engine.as_ref()).any(waits)
+        let is_over = |mail: usize| self.seen.contains_key(&mail) || self.told.contains_key(&mail);
+        (0..self.plan.mails).all(is_over) && !self.nodes.iter().filter_map(|node| node.engine.as_ref()).any(waits)
     }
 
     fn look(&mut self) {
@@ -292,6 +359,10 @@ impl World {
             Event::Submit { node, mail, again } => self.submit(node, mail, again),
             Event::Packet { from, to, link, id, packet } => {
                 if self.is_alive((from, to), link) {
+                    let vanishes = self.rng.random_bool(self.plan.faults.vanishing);
+                    if vanishes || self.plan.trouble == Trouble::Swallows(to) {
+                        return self.at(self.now.plus(LATENCY), Event::Ack { from, to, link, id });
+                    }
                     if self.plan.days > 0 && self.counter.is_multiple_of(SAMPLE) {
                         self.recorded.push(Recorded { to, at: self.now, packet: packet.clone() });
                     }
@@ -307,6 +378,9 @@ impl World {
                 }
             }
             Event::LinkUp { from, to } => {
+                if [from, to].into_iter().any(|node| self.plan.trouble == Trouble::Gone(node)) {
+                    return;
+                }
                 let link = self.links.entry((from, to)).or_default();
                 if !link.up {
                     link.up = true;
@@ -386,10 +460,10 @@ impl World {
         let request = Request {
             source: Source::Mta,
             dedup: Some(format!("queue-id-{mail}").into_bytes()),
-            sender: None,
+            sender: Some(Address::parse(&format!("sender-{mail}@home.example")).unwrap()),
             wish: self.plan.wish.clone(),
             recipients: vec![Address::parse(&format!("mail-{mail}@example.com.fog")).unwrap()],
-            mail: text(mail, size),
+            mail: [self.plan.header.as_bytes(), &text(mail, size)].concat(),
         };
         self.tell(node, Input::Submit { token, request });
     }
@@ -433,18 +507,54 @@ impl World {
                 self.at(self.now.plus(LATENCY), Event::LinkUp { from: node, to });
             }
             Output::Send { to, id, packet } => self.send(node, self.ids[&to], id, packet),
-            Output::Deliver { id, recipient, .. } => {
-                let mail = recipient.local().strip_prefix("mail-").unwrap().parse().unwrap();
-                self.seen.entry(mail).or_default().insert((node, id));
+            Output::Deliver { id, recipient, mail, notice } => {
                 let deferred = self.rng.random_bool(self.plan.faults.deferral);
-                let disposition = if deferred { Disposition::Temporary } else { Disposition::Delivered };
+                let disposition = match self.plan.trouble {
+                    _ if notice => self.is_told(recipient.local(), &mail),
+                    Trouble::Refuses(at) if at == node => Disposition::Permanent,
+                    Trouble::Defers(at, span) if at == node && self.now.since(START) < span => Disposition::Temporary,
+                    _ if deferred => Disposition::Temporary,
+                    _ => Disposition::Delivered,
+                };
+                if !notice {
+                    let mail = recipient.local().strip_prefix("mail-").unwrap().parse().unwrap();
+                    self.seen.entry(mail).or_default().insert((node, id));
+                    if disposition == Disposition::Delivered {
+                        self.delivered.entry(mail).or_insert((0, self.now)).0 += 1;
+                        let cuts =
+                            self.messages.iter().filter(|(_, of)| **of == mail).map(|(id, _)| self.cuts[id]).sum();
+                        self.tries.entry(mail).or_insert(cuts);
+                    }
+                }
                 let life = self.lives[node];
                 self.at(self.now.plus(LATENCY), Event::Delivered { node, life, id, disposition });
             }
-            Output::Queue { .. } | Output::Ping { .. } => panic!("nobody asks"),
-            Output::Witness(Witness::Built { .. }) => self.pieces += 1,
+            Output::Queue { answer, .. } => {
+                if let QueueAnswer::List(list) = answer {
+                    self.listed = list;
+                }
+            }
+            Output::Ping { .. } => panic!("nobody asks"),
+            Output::Witness(Witness::Built { path, .. }) => {
+                self.pieces += 1;
+                self.firsts.insert(self.ids[&path[0]]);
+            }
+            Output::Witness(Witness::Cut { message, .. }) => *self.cuts.entry(message).or_default() += 1,
             Output::Witness(_) => {}
         }
+    }
+
+    /// Somebody's MTA has a notice for them.
+    fn is_told(&mut self, sender: &str, notice: &[u8]) -> Disposition {
+        let mail = sender.strip_prefix("sender-").unwrap().parse().unwrap();
+        let notice = str::from_utf8(notice).unwrap();
+        // It says nothing of the mail.
+        for word in ["mail-", "example.com", &format!("Subject: mail {mail}")] {
+            assert!(!notice.contains(word), "{notice}");
+        }
+        // A crash of its node can bring it twice.
+        self.told.insert(mail, notice.to_owned());
+        Disposition::Delivered
     }
 
     fn replied(&mut self, node: usize, token: Token, outcomes: &[Outcome]) {
@@ -453,9 +563,11 @@ impl World {
         };
         if matches!(outcomes, [Outcome::Temporary(Reason::SpoolFull)]) {
             // More waits than half a day has slots for: an MTA comes again.
+            self.put_off += 1;
             return self.at(self.now.plus(LOOK), Event::Submit { node, mail, again });
         }
-        assert!(matches!(outcomes, [Outcome::Accepted(_)]), "mail {mail} was refused: {outcomes:?}");
+        let [Outcome::Accepted(id, _)] = outcomes else { panic!("mail {mail} was refused: {outcomes:?}") };
+        self.messages.insert(*id, mail);
     }
 
     fn disposed(&mut self, node: usize, token: Token) {
@@ -567,7 +679,7 @@ impl World {
             let engine = node.engine.take().unwrap();
             let held = usize::try_from(engine.held().unwrap().packets).unwrap();
             let store = engine.into_store();
-            for shelf in [Shelf::Spool, Shelf::Fragments, Shelf::Outbox] {
+            for shelf in [Shelf::Spool, Shelf::Fragments, Shelf::Outbox, Shelf::Surbs, Shelf::Answers] {
                 left += store.rows(shelf).unwrap().len();
             }
             left += store.rows(Shelf::Pool).unwrap().len() - held;
@@ -578,6 +690,12 @@ impl World {
     /// Packets that are due and that nobody has taken.
     pub fn overdue(&self) -> u64 {
         self.nodes.iter().map(|node| node.engine.as_ref().unwrap().held().unwrap().overdue).sum()
+    }
+
+    /// How many mails of one node are in this state.
+    pub fn listed_as(&mut self, node: usize, state: &str) -> usize {
+        self.tell(node, Input::Queue { token: Token(0), ask: QueueAsk::List });
+        self.listed.iter().filter(|listed| listed.state.word() == state).count()
     }
 
     pub fn trace(&self) -> u64 {
@@ -591,7 +709,7 @@ impl World {
             Output::Disposed(token) | Output::Busy(token) => token.hash(&mut self.trace),
             Output::Connect(to) => to.hash(&mut self.trace),
             Output::Send { to, id, packet } => (to, id, packet.as_bytes()).hash(&mut self.trace),
-            Output::Deliver { id, recipient, mail } => (id, recipient.to_string(), mail).hash(&mut self.trace),
+            Output::Deliver { id, recipient, mail, .. } => (id, recipient.to_string(), mail).hash(&mut self.trace),
             Output::Queue { .. } | Output::Ping { .. } | Output::Witness(_) => {}
         }
     }
@@ -612,7 +730,7 @@ fn text(mail: usize, size: usize) -> Vec<u8> {
 }
 
 /// Node `n`: its engine's setup, its empty disk, and the descriptor that the document names it by.
-fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
+fn node(n: usize, params: &Params, tells: bool, rng: &mut StdRng) -> (Node, Signed) {
     let identity = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
     let me = identity.node_id();
     let dedup: [u8; 32] = rng.random();
@@ -655,6 +773,7 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
             limits: Limits::default(),
             gateways: vec![],
         }),
+        entry: entry_setup(tells),
         block: Arc::new(BlockList::new(&Secret::filled(|key| *key = dedup))),
         dedup_key: Secret::filled(|key| *key = dedup),
     };
@@ -663,9 +782,15 @@ fn node(n: usize, params: &Params, rng: &mut StdRng) -> (Node, Signed) {
     (Node { engine: None, disk, setup: Box::new(setup), identity, descriptor, goes_by: 0, rng }, signed)
 }
 
+/// What becomes of mail; its senders are told if `tells`.
+pub fn entry_setup(tells: bool) -> EntrySetup {
+    let notify = if tells { vec!["home.example".into()] } else { vec![] };
+    EntrySetup { give_up: GIVE_UP, notify, receipts: true }
+}
+
 /// The setups and disks of `n` nodes and their document, without a world.
 pub fn bare_network(n: usize, params: Params, rng: &mut StdRng) -> (Vec<(Setup, MemoryDisk)>, Document) {
-    let (nodes, descriptors): (Vec<_>, Vec<_>) = (0..n).map(|n| node(n, &params, rng)).unzip();
+    let (nodes, descriptors): (Vec<_>, Vec<_>) = (0..n).map(|n| node(n, &params, false, rng)).unzip();
     let document = document(params, descriptors, rng);
     (nodes.into_iter().map(|node| ((node.setup)(), node.disk)).collect(), document)
 }

@@ -3,7 +3,7 @@
 use crate::instance::{NOBODY, Postfix, open_to_all, run};
 use crate::network::{self, Network};
 use crate::{PATIENCE, scratch, snippet, wait_for, with};
-use fog::id::MessageId;
+use fog::id::{MessageId, QueueId};
 use fog::submit::{Outcome, Reason, Reply, Request, Source};
 use fog::wire::PREFIX_LEN;
 use std::fs;
@@ -152,7 +152,7 @@ fn node(dir: &Path, says: Says) -> Arc<Mutex<Vec<Request>>> {
             let mut stream = stream.unwrap();
             let Some((_, request)) = read_request(&mut stream) else { continue };
             let outcome = match says {
-                Says::Takes => Outcome::Accepted(MessageId([1; 16])),
+                Says::Takes => Outcome::Accepted(MessageId([1; 16]), QueueId([1; 6])),
                 Says::Refuses(reason) => Outcome::refused(reason),
             };
             let outcomes = vec![outcome; request.recipients.len()];

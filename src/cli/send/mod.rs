@@ -19,6 +19,7 @@ use crate::mta::submit::submit;
 use crate::submit::{MAX_CHAIN, MAX_DEDUP, Request, Source, Wish, is_name};
 use crate::sys::exit_code::ExitCode;
 use recipients::{To, parse};
+use serde_json::json;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -103,10 +104,17 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
     let socket = args.socket.as_ref().unwrap_or(&entry.socket);
     let outcomes = submit(socket, &request, || true).map_err(|error| not_submitted(&error, socket))?;
     account(&request.recipients, &outcomes)?;
-    if args.verbose {
-        request.recipients.iter().for_each(|recipient| note(&format!("fog: {recipient}: is on its way")));
+    let names: Vec<String> =
+        outcomes.iter().filter_map(|outcome| outcome.name()).map(|name| name.to_string()).collect();
+    if args.verbose || io::stderr().is_terminal() && !global.quiet {
+        for (recipient, name) in request.recipients.iter().zip(&names) {
+            note(&format!("fog: {recipient}: is on its way, and called {name} here"));
+        }
     }
-    if global.json { print(format!("{{\"v\":1,\"accepted\":{}}}\n", outcomes.len()).as_bytes()) } else { Ok(()) }
+    if global.json {
+        return print(format!("{}\n", json!({ "v": 1, "accepted": outcomes.len(), "ids": names })).as_bytes());
+    }
+    Ok(())
 }
 
 fn parse_queue_id(text: &str) -> Result<String, String> {

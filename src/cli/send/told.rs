@@ -48,7 +48,7 @@ pub(super) fn not_submitted(error: &SubmitError, socket: &Path) -> CliError {
 /// The node's verdict for each recipient, as one error if there is any refusal.
 pub(super) fn account(recipients: &[Address], outcomes: &[Outcome]) -> Result<(), CliError> {
     let refused = |outcome: &Outcome| match *outcome {
-        Outcome::Accepted(_) => None,
+        Outcome::Accepted(..) => None,
         Outcome::Temporary(reason) => Some((reason, ExitCode::TryAgain)),
         Outcome::Permanent(reason) => Some((reason, exit_code(reason))),
     };
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_refusal_says_who_has_it_all_the_same() {
         let to: Vec<_> = ["a@x.fog", "b@x.fog"].into_iter().map(|text| Address::parse(text).unwrap()).collect();
-        let accepted = Outcome::Accepted(crate::id::MessageId([0; 16]));
+        let accepted = Outcome::Accepted(crate::id::MessageId([0; 16]), crate::id::QueueId([0; 6]));
         assert_eq!(account(&to, &[accepted, accepted]), Ok(()));
         let error = account(&to, &[accepted, Outcome::Permanent(Reason::NoExit)]).unwrap_err();
         assert_eq!(error.exit, ExitCode::Address);

@@ -51,7 +51,7 @@ impl Refusal {
         let refused = temporary.or_else(|| outcomes.iter().find(|outcome| matches!(outcome, Outcome::Permanent(_))));
         let (Outcome::Temporary(reason) | Outcome::Permanent(reason)) = *refused? else { return None };
         let all = outcomes.len();
-        let taken = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count();
+        let taken = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Accepted(..))).count();
         let refusal = Self::of(reason);
         if taken == 0 {
             return Some(refusal);
@@ -78,11 +78,11 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::MessageId;
+    use crate::id::{MessageId, QueueId};
 
     #[test]
     fn what_can_wait_is_told_before_what_cannot() {
-        let taken = Outcome::Accepted(MessageId([1; 16]));
+        let taken = Outcome::Accepted(MessageId([1; 16]), QueueId([1; 6]));
         let refused = |reason| Outcome::refused(reason);
         for (outcomes, want) in [
             (&[taken, taken][..], None),

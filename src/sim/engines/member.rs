@@ -4,7 +4,7 @@ use crate::directory::{
     self, Candidate, Contents, Descriptor, Document, Domains, ExitPolicy, Identity, IdentityKey, NodeAddress, Params,
     Trust,
 };
-use crate::engine::{ExitSetup, Limits, Setup};
+use crate::engine::{EntrySetup, ExitSetup, Limits, Setup};
 use crate::id::{Epoch, NodeId};
 use crate::mail::Address;
 use crate::mail::block::BlockList;
@@ -16,6 +16,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Epochs for which a document publishes keys.
 pub(super) const PUBLISHED: u64 = 8;
@@ -73,6 +74,8 @@ impl Member {
                 limits: Limits { all: None, per_recipient: None },
                 gateways: vec![],
             }),
+            // The model beside it knows mail alone.
+            entry: EntrySetup { give_up: Duration::from_secs(5 * 86_400), notify: vec![], receipts: false },
             block: Arc::new(BlockList::new(&Secret::filled(|key| *key = self.dedup))),
             dedup_key: Secret::filled(|key| *key = self.dedup),
         }

@@ -1,0 +1,147 @@
+//! What became of each mail, and which fault made a second copy.
+
+use super::senders::HOME;
+use super::sink::{Sink, Taken};
+use super::{EXITS, LIAR};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Something that was broken, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    what: What,
+    at: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    Node(usize),
+    Exit(usize),
+    Mta(usize),
+}
+
+impl Fault {
+    pub(crate) fn node(index: usize) -> Self {
+        Self { what: What::Node(index), at: Instant::now() }
+    }
+
+    pub(crate) fn exit(index: usize) -> Self {
+        Self { what: What::Exit(index), at: Instant::now() }
+    }
+
+    /// The MTA beside an exit has stopped, or has come back.
+    pub(crate) fn mta(index: usize) -> Self {
+        Self { what: What::Mta(index), at: Instant::now() }
+    }
+}
+
+/// The copies of one mail: at which exit, and when.
+type Copies = Vec<(usize, Instant)>;
+
+pub(crate) struct Ledger {
+    accepted: Vec<usize>,
+    arrived: BTreeMap<usize, Copies>,
+    told: BTreeSet<usize>,
+    /// What the lying exit has taken.
+    lied: BTreeSet<usize>,
+}
+
+impl Ledger {
+    pub(crate) fn new(accepted: &[usize], sinks: &[Sink; 2], home: &Sink, lied: &str) -> Self {
+        let mut arrived: BTreeMap<usize, Copies> = BTreeMap::new();
+        for (exit, sink) in EXITS.iter().zip(sinks) {
+            for (mark, times) in sink.arrived() {
+                arrived.entry(mark).or_default().extend(times.into_iter().map(|at| (*exit, at)));
+            }
+        }
+        arrived.values_mut().for_each(|copies| copies.sort_by_key(|(_, at)| *at));
+        let told = home.mails().iter().filter_map(whom).collect();
+        let lied =
+            lied.lines().filter_map(|line| line.trim_end().strip_prefix("Subject: mark ")?.parse().ok()).collect();
+        Self { accepted: accepted.to_vec(), arrived, told, lied }
+    }
+
+    fn count(&self, is: impl Fn(&usize) -> bool) -> usize {
+        self.accepted.iter().filter(|mark| is(mark)).count()
+    }
+
+    fn copies(&self, mark: &usize) -> usize {
+        self.arrived.get(mark).map_or(0, Vec::len)
+    }
+
+    pub(crate) fn twice(&self) -> usize {
+        self.count(|mark| self.copies(mark) > 1)
+    }
+
+    /// Those that are told of, and have not come all the same.
+    pub(crate) fn told(&self) -> usize {
+        self.count(|mark| self.copies(mark) == 0 && self.told.contains(mark))
+    }
+
+    /// Those of which a lying exit said that they are delivered.
+    fn lied(&self) -> usize {
+        self.count(|mark| self.copies(mark) == 0 && !self.told.contains(mark) && self.lied.contains(mark))
+    }
+
+    fn is_missing(&self, mark: &usize) -> bool {
+        self.copies(mark) == 0 && !self.told.contains(mark) && !self.lied.contains(mark)
+    }
+
+    pub(crate) fn missing(&self) -> Vec<usize> {
+        self.accepted.iter().filter(|mark| self.is_missing(mark)).copied().collect()
+    }
+
+    pub(crate) fn lost(&self) -> usize {
+        self.missing().len()
+    }
+
+    /// Why there are second copies. One that no fault explains ends the test.
+    pub(crate) fn second_copies(&self, faults: &[Fault]) -> BTreeMap<String, usize> {
+        let mut why = BTreeMap::new();
+        for (mark, copies) in &self.arrived {
+            for pair in copies.windows(2) {
+                *why.entry(reason(*mark, pair[0], pair[1], faults)).or_default() += 1;
+            }
+        }
+        why
+    }
+}
+
+fn reason(mark: usize, (first, at): (usize, Instant), (second, again): (usize, Instant), faults: &[Fault]) -> String {
+    if first != second {
+        return "another exit was tried".into();
+    }
+    let between = |fault: &&Fault| at - Duration::from_millis(200) <= fault.at && fault.at <= again;
+    let hit = faults.iter().filter(between).find_map(|fault| match fault.what {
+        What::Node(index) if index == first => Some("the exit's node was killed"),
+        What::Exit(index) if index == first => Some("the exit was killed"),
+        What::Mta(index) if index == first => Some("its MTA was away"),
+        _ => None,
+    });
+    hit.unwrap_or_else(|| {
+        panic!("mark {mark} came again after {:?} to n{}, and nothing was broken there", again - at, first + 1)
+    })
+    .into()
+}
+
+/// Whom a notice tells of their mail, by the address that they wrote from.
+fn whom(mail: &Taken) -> Option<usize> {
+    mail.to.strip_prefix("mark-")?.strip_suffix(&format!("@{HOME}"))?.parse().ok()
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "accepted={} delivered_once={} delivered_twice={} told={} lied={} lost={}  (lied: n{} says they are delivered)",
+            self.accepted.len(),
+            self.count(|mark| self.copies(mark) == 1),
+            self.twice(),
+            self.told(),
+            self.lied(),
+            self.lost(),
+            LIAR + 1,
+        )
+    }
+}

@@ -1,0 +1,244 @@
+//! Networks of real engines under virtual time in which mail gets lost: whatever breaks, each mail that was taken reaches
+//! an MTA at the end, or its sender is told.
+//!
+//! `FOG_SEEDS=N` runs N seeds instead of one; a failure prints its seed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
+
+#[path = "network/world.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod world;
+
+use fog::directory::Params;
+use fog::engine::{Engine, Input, Output, Token};
+use fog::mail::Address;
+use fog::store::Store;
+use fog::submit::{Outcome, Reason, Request, Source, Wish};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::time::Duration;
+use world::{Faults, GIVE_UP, Plan, START, Trouble, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn seeds() -> u64 {
+    std::env::var("FOG_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// What became of the mails of one run.
+#[derive(Default, PartialEq, Eq, Debug)]
+struct Tally {
+    once: usize,
+    twice: usize,
+    /// Told that it was not delivered, and it was not.
+    told: usize,
+    lost: Vec<usize>,
+}
+
+fn tally(world: &World, mails: usize) -> Tally {
+    let mut tally = Tally::default();
+    for mail in 0..mails {
+        let failed = world.told.get(&mail).is_some_and(|notice| notice.contains("Action: failed"));
+        match world.delivered.get(&mail).map_or(0, |(count, _)| *count) {
+            0 if failed => tally.told += 1,
+            0 => tally.lost.push(mail),
+            1 => tally.once += 1,
+            _ => tally.twice += 1,
+        }
+    }
+    tally
+}
+
+/// Runs the plan and checks that no mail is lost.
+fn run(plan: Plan) -> (World, Tally) {
+    let (seed, mails) = (plan.seed, plan.mails);
+    let mut world = World::new(plan);
+    world.run();
+    let tally = tally(&world, mails);
+    assert!(tally.lost.is_empty(), "seed {seed}: lost: {tally:?}");
+    (world, tally)
+}
+
+fn plan(seed: u64) -> Plan {
+    let send_every = Duration::from_secs(600);
+    Plan { nodes: 7, mails: 12, sizes: vec![700, 90_000], send_every, ..Plan::new(seed) }
+}
+
+#[test]
+fn in_a_quiet_network_each_mail_is_receipted_and_nothing_is_left_of_it() {
+    let (mut world, tally) = run(plan(1));
+    assert_eq!(tally, Tally { once: 12, ..Tally::default() });
+    assert_eq!(world.counts(|counts| counts.receipted), 12);
+    assert!(world.told.is_empty(), "nobody has asked to be told of what arrives: {:?}", world.told);
+    assert_eq!(world.rows_left(), 0);
+}
+
+#[test]
+fn who_asks_for_it_is_told_that_a_mail_has_arrived() {
+    let (world, tally) = run(Plan { header: "X-Fog-Receipt: yes\r\n", ..plan(2) });
+    assert_eq!(tally.once, 12);
+    assert_eq!(world.told.len(), 12);
+    assert!(world.told.values().all(|notice| notice.contains("Action: relayed")), "{:?}", world.told);
+}
+
+#[test]
+fn a_mail_that_asks_for_no_receipt_is_forgotten_when_it_has_left() {
+    let (mut world, tally) = run(Plan { header: "X-Fog-Receipt: no\r\n", ..plan(3) });
+    assert_eq!((tally.once, world.counts(|counts| counts.receipted)), (12, 0));
+    assert_eq!(world.rows_left(), 0);
+}
+
+#[test]
+fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
+    for seed in 0..seeds() {
+        let faults = Faults { vanishing: 0.1, loss: 0.05, ack_loss: 0.05, crashes: 20, torn: 10, deferral: 0.1 };
+        let (world, tally) = run(Plan { faults, mails: 24, ..plan(40 + seed) });
+        assert!(tally.once >= 20, "seed {seed}: {tally:?}");
+        assert!(world.counts(|counts| counts.again) > 0, "seed {seed}: nothing was sent again: the faults don't bite");
+    }
+}
+
+#[test]
+fn a_mix_that_takes_and_never_forwards_costs_no_mail() {
+    for seed in 0..seeds() {
+        let (world, tally) = run(Plan { trouble: Trouble::Swallows(1), entry: Some(2), ..plan(60 + seed) });
+        // It may be one of the entry's first hops, which carry half of all that it sends, and of the answers.
+        assert!(tally.twice == 0 && tally.once >= 8, "seed {seed}: {tally:?}");
+        assert!(world.counts(|counts| counts.again) > 0, "seed {seed}: nothing was sent again");
+    }
+}
+
+#[test]
+fn a_node_that_is_gone_costs_no_mail() {
+    for seed in 0..seeds() {
+        let (_, tally) = run(Plan { trouble: Trouble::Gone(4), entry: Some(2), ..plan(80 + seed) });
+        assert_eq!(tally, Tally { once: 12, ..Tally::default() }, "seed {seed}");
+    }
+}
+
+#[test]
+fn of_what_an_mta_refuses_for_good_the_sender_is_told_at_once() {
+    let (world, tally) = run(Plan { trouble: Trouble::Refuses(3), mails: 16, entry: Some(2), ..plan(100) });
+    assert!(tally.told > 1 && tally.once > 1 && tally.told + tally.once == 16, "{tally:?}");
+    assert!(world.told.values().all(|notice| notice.contains("refuses it for good")), "{:?}", world.told);
+}
+
+#[test]
+fn what_an_mta_puts_off_for_long_is_held_and_delivered_once_by_the_same_exit() {
+    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, HOUR * 16), entry: Some(2), mails: 16, ..plan(110) });
+    assert_eq!(tally, Tally { once: 16, ..Tally::default() });
+    let late = world.delivered.values().filter(|(_, at)| at.since(START) >= HOUR * 16).count();
+    assert!(late > 1, "{late}");
+    assert!(world.counts(|counts| counts.again) > 0, "none was asked for again");
+    assert_eq!(world.counts(|counts| counts.assembled), 16, "what came again was known");
+}
+
+#[test]
+fn what_is_put_off_for_longer_than_the_sender_waits_is_told() {
+    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, GIVE_UP * 2), entry: Some(2), ..plan(120) });
+    assert!(tally.told > 0 && tally.told + tally.once == 12, "{tally:?}");
+    assert!(world.told.values().all(|notice| notice.contains("may have arrived all the same")));
+}
+
+#[test]
+fn an_exit_that_is_gone_is_left_for_another() {
+    let (_, tally) = run(Plan { trouble: Trouble::Swallows(3), entry: Some(2), mails: 16, ..plan(130) });
+    assert!(tally.twice == 0 && tally.once >= 12, "{tally:?}");
+}
+
+/// The spares make up for any one mix behind the first hop: its loss costs nobody a day.
+#[test]
+fn the_loss_of_any_one_mix_behind_the_first_hop_costs_no_retry() {
+    let plan = |trouble| Plan { trouble, entry: Some(2), mails: 12, sizes: vec![700, 90_000, 300_000], ..plan(150) };
+    let (quiet, _) = run(plan(Trouble::Nothing));
+    let behind = (0..7).filter(|node| node % 3 != 0 && *node != 2 && !quiet.firsts.contains(node));
+    let mut tried = 0;
+    for mix in behind {
+        let (world, tally) = run(plan(Trouble::Swallows(mix)));
+        if world.firsts.contains(&mix) {
+            continue;
+        }
+        tried += 1;
+        assert_eq!(tally.once, 12, "without {mix}: {tally:?}");
+        assert!(world.tries.values().all(|tries| *tries == 1), "without {mix}: {:?}", world.tries);
+    }
+    assert!(tried >= 1, "{tried}");
+}
+
+/// More than the slots of the entry carry, and packets that vanish, so that it sends again besides.
+#[test]
+fn an_entry_with_too_much_mail_puts_its_mta_off_and_serves_everybody_in_the_end() {
+    let (send_every, faults) = (Duration::from_secs(1800), Faults { vanishing: 0.05, ..Faults::NONE });
+    let (world, tally) = run(Plan { send_every, faults, entry: Some(2), mails: 16, sizes: vec![700], ..plan(160) });
+    assert!(world.put_off > 30, "it was no overload: {}", world.put_off);
+    assert!(tally.twice == 0 && tally.once >= 14, "{tally:?}");
+}
+
+/// Nobody can be told: then it stays in the list, as given up.
+#[test]
+fn where_nobody_can_be_told_the_mail_is_listed_as_given_up() {
+    let mut world = World::new(Plan { trouble: Trouble::Refuses(3), entry: Some(2), tells: false, ..plan(140) });
+    world.run();
+    assert!(world.told.is_empty());
+    let given_up = world.counts(|counts| counts.given_up);
+    assert!(given_up > 0);
+    assert_eq!(world.listed_as(2, "given-up"), usize::try_from(given_up).unwrap());
+}
+
+/// One node, and what it says to mails that it can't take.
+fn handed_in(sender: &str, source: Source, times: usize) -> (Outcome, Vec<String>) {
+    let mut rng = StdRng::seed_from_u64(9);
+    let (mut nodes, document) = world::bare_network(4, Params::default(), &mut rng);
+    let (mut setup, disk) = nodes.swap_remove(1);
+    setup.entry.notify = vec!["home.example".into()];
+    let mut engine = Engine::open(Store::on(&disk).unwrap(), setup, Some(Box::new(document))).unwrap();
+    let mut outcome = None;
+    for time in 0..times {
+        let request = Request {
+            source,
+            dedup: Some(b"queue-id".to_vec()),
+            sender: Some(Address::parse(sender).unwrap()),
+            wish: Wish::default(),
+            recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
+            mail: b"this is no header, and the secret is 42\n".to_vec(),
+        };
+        let token = Token(u64::try_from(time).unwrap());
+        for output in engine.handle(vec![Input::Submit { token, request }], START, &mut rng).unwrap() {
+            if let Output::Reply { reply, .. } = output {
+                outcome = Some(reply.outcomes[0]);
+            }
+        }
+    }
+    let notices = engine.handle(vec![Input::ExitUp], START, &mut rng).unwrap().into_iter().filter_map(|output| {
+        let Output::Deliver { recipient, mail, notice: true, .. } = output else { return None };
+        assert_eq!(recipient.to_string(), sender);
+        Some(String::from_utf8(mail).unwrap())
+    });
+    (outcome.unwrap(), notices.collect())
+}
+
+#[test]
+fn what_a_pipe_brings_and_the_node_refuses_for_good_is_answered_once_by_a_notice_without_content() {
+    let (outcome, notices) = handed_in("carol@home.example", Source::Mta, 2);
+    let Outcome::Accepted(_, name) = outcome else { panic!("{outcome:?}") };
+    let [notice] = &notices[..] else { panic!("{notices:?}") };
+    assert!(notice.contains(&format!("Final-Recipient: x-fog; {name}\r\n")), "{notice}");
+    assert!(notice.contains("Status: 5.6.0\r\n") && notice.contains("its header is missing or broken"), "{notice}");
+    assert!(!notice.contains("42") && !notice.contains("alice") && !notice.contains("example.com"), "{notice}");
+}
+
+#[test]
+fn whose_mail_goes_elsewhere_is_told_nothing_and_a_milters_client_hears_it_in_its_session() {
+    let milter = Source::Milter { marks: [[1; 32], [2; 32]], text: [3; 32] };
+    for (sender, source) in [
+        ("carol@elsewhere.example", Source::Mta),
+        ("carol@sub.home.example", Source::Mta),
+        ("carol@home.example.fog", Source::Mta),
+        ("carol@home.example", milter),
+        ("carol@home.example", Source::Person),
+    ] {
+        let (outcome, notices) = handed_in(sender, source, 1);
+        assert_eq!(outcome, Outcome::Permanent(Reason::NotAMail), "{sender}");
+        assert!(notices.is_empty(), "{notices:?}");
+    }
+}
