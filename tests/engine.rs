@@ -199,7 +199,7 @@ impl Nodes {
 
     fn mail_for(&mut self, recipient: &str, mail: &[u8], to: usize, n: u64) -> Packet {
         let recipient = Address::parse(recipient).unwrap();
-        let message = Message { recipient, mail: mail.to_vec(), id: MessageId(mark(n)), surb: None };
+        let message = Message { recipient, mail: mail.to_vec(), id: MessageId(mark(n)), surbs: Vec::new() };
         let (shape, shards) = shards::split(&message::pack(&message).unwrap(), 0).unwrap();
         assert_eq!((shape.k(), shards.len()), (1, 1));
         self.build(to, None, &Payload::Fragment(Fragment { set: SetId(mark(n)), shape, index: 0, shard: &shards[0] }))

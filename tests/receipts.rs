@@ -60,31 +60,37 @@ fn run(plan: Plan) -> (World, Tally) {
 }
 
 fn plan(seed: u64) -> Plan {
-    let send_every = Duration::from_secs(600);
-    Plan { nodes: 7, mails: 12, sizes: vec![700, 90_000], send_every, ..Plan::new(seed) }
+    let send_every = Duration::from_secs(300);
+    Plan { nodes: 9, mails: 24, sizes: vec![700, 90_000], send_every, ..Plan::new(seed) }
+}
+
+/// All of so many mails, delivered once.
+fn once(mails: usize) -> Tally {
+    Tally { once: mails, ..Tally::default() }
 }
 
 #[test]
 fn in_a_quiet_network_each_mail_is_receipted_and_nothing_is_left_of_it() {
     let (mut world, tally) = run(plan(1));
-    assert_eq!(tally, Tally { once: 12, ..Tally::default() });
-    assert_eq!(world.counts(|counts| counts.receipted), 12);
+    assert_eq!(tally, once(24));
+    assert_eq!(world.counts(|counts| counts.receipted), 24);
     assert!(world.told.is_empty(), "nobody has asked to be told of what arrives: {:?}", world.told);
+    assert_eq!(world.counts(|counts| counts.again), 0);
     assert_eq!(world.rows_left(), 0);
 }
 
 #[test]
 fn who_asks_for_it_is_told_that_a_mail_has_arrived() {
     let (world, tally) = run(Plan { header: "X-Fog-Receipt: yes\r\n", ..plan(2) });
-    assert_eq!(tally.once, 12);
-    assert_eq!(world.told.len(), 12);
+    assert_eq!(tally, once(24));
+    assert_eq!(world.told.len(), 24);
     assert!(world.told.values().all(|notice| notice.contains("Action: relayed")), "{:?}", world.told);
 }
 
 #[test]
 fn a_mail_that_asks_for_no_receipt_is_forgotten_when_it_has_left() {
     let (mut world, tally) = run(Plan { header: "X-Fog-Receipt: no\r\n", ..plan(3) });
-    assert_eq!((tally.once, world.counts(|counts| counts.receipted)), (12, 0));
+    assert_eq!((tally, world.counts(|counts| counts.receipted)), (once(24), 0));
     assert_eq!(world.rows_left(), 0);
 }
 
@@ -92,8 +98,8 @@ fn a_mail_that_asks_for_no_receipt_is_forgotten_when_it_has_left() {
 fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
     for seed in 0..seeds() {
         let faults = Faults { vanishing: 0.1, loss: 0.05, ack_loss: 0.05, crashes: 20, torn: 10, deferral: 0.1 };
-        let (world, tally) = run(Plan { faults, mails: 24, ..plan(40 + seed) });
-        assert!(tally.once >= 20, "seed {seed}: {tally:?}");
+        let (world, tally) = run(Plan { faults, ..plan(40 + seed) });
+        assert!(tally.once >= 22, "seed {seed}: {tally:?}");
         assert!(world.counts(|counts| counts.again) > 0, "seed {seed}: nothing was sent again: the faults don't bite");
     }
 }
@@ -101,10 +107,8 @@ fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
 #[test]
 fn a_mix_that_takes_and_never_forwards_costs_no_mail() {
     for seed in 0..seeds() {
-        let (world, tally) = run(Plan { trouble: Trouble::Swallows(1), entry: Some(2), ..plan(60 + seed) });
-        // It may be one of the entry's first hops, which carry half of all that it sends, and of the answers.
-        assert!(tally.twice == 0 && tally.once >= 8, "seed {seed}: {tally:?}");
-        assert!(world.counts(|counts| counts.again) > 0, "seed {seed}: nothing was sent again");
+        let (_, tally) = run(Plan { trouble: Trouble::Swallows(1), entry: Some(2), ..plan(60 + seed) });
+        assert_eq!(tally, once(24), "seed {seed}");
     }
 }
 
@@ -112,46 +116,50 @@ fn a_mix_that_takes_and_never_forwards_costs_no_mail() {
 fn a_node_that_is_gone_costs_no_mail() {
     for seed in 0..seeds() {
         let (_, tally) = run(Plan { trouble: Trouble::Gone(4), entry: Some(2), ..plan(80 + seed) });
-        assert_eq!(tally, Tally { once: 12, ..Tally::default() }, "seed {seed}");
+        assert_eq!(tally, once(24), "seed {seed}");
     }
 }
 
 #[test]
 fn of_what_an_mta_refuses_for_good_the_sender_is_told_at_once() {
-    let (world, tally) = run(Plan { trouble: Trouble::Refuses(3), mails: 16, entry: Some(2), ..plan(100) });
-    assert!(tally.told > 1 && tally.once > 1 && tally.told + tally.once == 16, "{tally:?}");
+    let (world, tally) = run(Plan { trouble: Trouble::Refuses(3), entry: Some(2), ..plan(100) });
+    assert!(tally.told > 2 && tally.once > 2 && tally.told + tally.once == 24, "{tally:?}");
     assert!(world.told.values().all(|notice| notice.contains("refuses it for good")), "{:?}", world.told);
+    assert_eq!(world.counts(|counts| counts.again), 0, "what is refused isn't sent again");
 }
 
 #[test]
 fn what_an_mta_puts_off_for_long_is_held_and_delivered_once_by_the_same_exit() {
-    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, HOUR * 16), entry: Some(2), mails: 16, ..plan(110) });
-    assert_eq!(tally, Tally { once: 16, ..Tally::default() });
+    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, HOUR * 16), entry: Some(2), ..plan(110) });
+    assert_eq!(tally, once(24));
     let late = world.delivered.values().filter(|(_, at)| at.since(START) >= HOUR * 16).count();
-    assert!(late > 1, "{late}");
+    assert!(late > 3, "{late}");
     assert!(world.counts(|counts| counts.again) > 0, "none was asked for again");
-    assert_eq!(world.counts(|counts| counts.assembled), 16, "what came again was known");
+    assert_eq!(world.counts(|counts| counts.assembled), 24, "what came again was known");
 }
 
 #[test]
 fn what_is_put_off_for_longer_than_the_sender_waits_is_told() {
-    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, GIVE_UP * 2), entry: Some(2), ..plan(120) });
+    let (world, tally) = run(Plan { trouble: Trouble::Defers(3, GIVE_UP * 5), entry: Some(2), mails: 12, ..plan(120) });
     assert!(tally.told > 0 && tally.told + tally.once == 12, "{tally:?}");
     assert!(world.told.values().all(|notice| notice.contains("may have arrived all the same")));
 }
 
 #[test]
 fn an_exit_that_is_gone_is_left_for_another() {
-    let (_, tally) = run(Plan { trouble: Trouble::Swallows(3), entry: Some(2), mails: 16, ..plan(130) });
-    assert!(tally.twice == 0 && tally.once >= 12, "{tally:?}");
+    for seed in 0..seeds() {
+        let (world, tally) = run(Plan { trouble: Trouble::Swallows(3), entry: Some(2), ..plan(130 + seed) });
+        assert_eq!(tally, once(24), "seed {seed}");
+        assert!(world.tries.values().any(|tries| *tries == 3), "seed {seed}: the third try goes to another exit");
+    }
 }
 
-/// The spares make up for any one mix behind the first hop: its loss costs nobody a day.
+/// The spares make up for any one mix behind the first hop, and so does the second way back: its loss costs no other try.
 #[test]
 fn the_loss_of_any_one_mix_behind_the_first_hop_costs_no_retry() {
-    let plan = |trouble| Plan { trouble, entry: Some(2), mails: 12, sizes: vec![700, 90_000, 300_000], ..plan(150) };
+    let plan = |trouble| Plan { trouble, entry: Some(2), sizes: vec![700, 90_000, 300_000], ..plan(150) };
     let (quiet, _) = run(plan(Trouble::Nothing));
-    let behind = (0..7).filter(|node| node % 3 != 0 && *node != 2 && !quiet.firsts.contains(node));
+    let behind = (0..9).filter(|node| node % 3 != 0 && *node != 2 && !quiet.firsts.contains(node));
     let mut tried = 0;
     for mix in behind {
         let (world, tally) = run(plan(Trouble::Swallows(mix)));
@@ -159,19 +167,39 @@ fn the_loss_of_any_one_mix_behind_the_first_hop_costs_no_retry() {
             continue;
         }
         tried += 1;
-        assert_eq!(tally.once, 12, "without {mix}: {tally:?}");
-        assert!(world.tries.values().all(|tries| *tries == 1), "without {mix}: {:?}", world.tries);
+        assert_eq!(tally, once(24), "without {mix}");
+        assert_eq!(world.counts(|counts| counts.again), 0, "without {mix}: {:?}", world.tries);
     }
-    assert!(tried >= 1, "{tried}");
+    assert!(tried >= 2, "{tried}");
+}
+
+/// A try and its answers go by one first hop, and the next try by the other.
+#[test]
+fn the_loss_of_a_first_hop_costs_no_more_than_one_retry() {
+    let plan = |trouble| Plan { trouble, entry: Some(2), sizes: vec![700, 90_000, 300_000], ..plan(150) };
+    let mut tried = 0;
+    // An exit that is gone costs the mail to it one more.
+    for first in (0..9).filter(|node| node % 3 != 0 && *node != 2) {
+        let (world, tally) = run(plan(Trouble::Swallows(first)));
+        if !world.firsts.contains(&first) {
+            continue;
+        }
+        tried += 1;
+        assert_eq!(tally, once(24), "without {first}");
+        assert!(world.counts(|counts| counts.again) > 0, "without {first}: nothing was sent again");
+        assert!(world.tries.values().all(|tries| *tries <= 2), "without {first}: {:?}", world.tries);
+    }
+    assert!(tried >= 1);
 }
 
 /// More than the slots of the entry carry, and packets that vanish, so that it sends again besides.
 #[test]
 fn an_entry_with_too_much_mail_puts_its_mta_off_and_serves_everybody_in_the_end() {
-    let (send_every, faults) = (Duration::from_secs(1800), Faults { vanishing: 0.05, ..Faults::NONE });
-    let (world, tally) = run(Plan { send_every, faults, entry: Some(2), mails: 16, sizes: vec![700], ..plan(160) });
-    assert!(world.put_off > 30, "it was no overload: {}", world.put_off);
-    assert!(tally.twice == 0 && tally.once >= 14, "{tally:?}");
+    let faults = Faults { vanishing: 0.05, ..Faults::NONE };
+    let (send_every, sizes) = (Duration::from_secs(900), vec![700]);
+    let (world, tally) = run(Plan { send_every, faults, entry: Some(2), mails: 60, sizes, ..plan(160) });
+    assert!(world.put_off > 100, "it was no overload: {}", world.put_off);
+    assert!(tally.once >= 58 && tally.twice + tally.told <= 2, "{tally:?}");
 }
 
 /// Nobody can be told: then it stays in the list, as given up.

@@ -105,18 +105,19 @@ fn message() -> Message {
     Message {
         recipient: Address::parse("a@x.org").unwrap(),
         mail: MAIL.to_vec(),
-        surb: None,
+        surbs: Vec::new(),
         id: MessageId([0xab; 16]),
     }
 }
 
 #[test]
 fn messages_are_those_of_the_vectors() {
-    let surb: Box<[u8; SURB_LEN]> = stream("fog surb", SURB_LEN).try_into().unwrap();
+    let surb = |rule: &str| -> Box<[u8; SURB_LEN]> { stream(rule, SURB_LEN).try_into().unwrap() };
     let utf8 = Address::parse("jos\u{e9}@m\u{fc}nchen.example").unwrap();
     let cases = [
         ("plain", message()),
-        ("with a SURB", Message { surb: Some(surb), ..message() }),
+        ("with a SURB", Message { surbs: vec![surb("fog surb")], ..message() }),
+        ("with two SURBs", Message { surbs: vec![surb("fog surb"), surb("fog other surb")], ..message() }),
         ("UTF-8 recipient, mail of 300 bytes", Message { recipient: utf8, mail: vec![b'x'; 300], ..message() }),
     ];
     let cases: Vec<Value> = cases.into_iter().map(|(name, message)| message_case(name, &message)).collect();
@@ -124,7 +125,7 @@ fn messages_are_those_of_the_vectors() {
         "message.json",
         &json!({
             "v": 1,
-            "rule": format!("SURBs here are stream(\"fog surb\", {SURB_LEN}), no real ones; {STREAM_RULE}"),
+            "rule": format!("SURBs here are stream(\"fog surb\", {SURB_LEN}) and stream(\"fog other surb\", {SURB_LEN}), no real ones; {STREAM_RULE}"),
             "cases": cases,
             "refused": refused_messages(),
             "payloads": payloads(),
@@ -140,7 +141,7 @@ fn message_case(name: &str, message: &Message) -> Value {
         "name": name,
         "recipient": message.recipient.to_string(),
         "mail": BASE64.encode(&message.mail),
-        "surb_sha256": message.surb.as_ref().map(|surb| sha256(&surb[..])),
+        "surbs_sha256": message.surbs.iter().map(|surb| sha256(&surb[..])).collect::<Vec<_>>(),
         "id": hex(&message.id.0),
         "cbor": BASE64.encode(&cbor),
         "packed": BASE64.encode(&packed),

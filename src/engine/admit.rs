@@ -246,6 +246,6 @@ pub(super) fn clean<R: CryptoRng>(
         }
         _ => {}
     }
-    let message = Message { recipient: target.clone(), mail, id, surb: None };
+    let message = Message { recipient: target.clone(), mail, id, surbs: Vec::new() };
     message::pack(&message).map_err(|_| Reason::MailTooBig)
 }

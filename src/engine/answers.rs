@@ -23,7 +23,7 @@ const UNASKED: u32 = 48;
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     owed: BTreeMap<RowId, Owed>,
-    by_message: BTreeMap<MessageId, RowId>,
+    by_message: BTreeMap<MessageId, Vec<RowId>>,
     /// Those that may not go yet.
     later: BTreeSet<(Time, RowId)>,
     /// Those that may.
@@ -69,13 +69,13 @@ impl Answers {
     }
 
     fn insert(&mut self, id: RowId, owed: Owed) {
-        self.by_message.insert(owed.message, id);
+        self.by_message.entry(owed.message).or_default().push(id);
         self.later.insert((owed.due, id));
         self.owed.insert(id, owed);
     }
 
-    /// Notes that the message, which the packet in `row` has completed, is to be answered by its reply block and by none
-    /// that came before: of two the sender made the newer one when it had heard nothing of the older.
+    /// Notes that the message, which the packet in `row` has completed, is to be answered by each of its reply blocks and by
+    /// none that came before: the sender made the newer ones when it had heard nothing by the older. Gives the rows.
     ///
     /// # Errors
     /// `Full`: nothing has changed.
@@ -84,23 +84,35 @@ impl Answers {
         batch: &mut Batch<'_, '_, R>,
         row: RowId,
         message: &Message,
-    ) -> Result<Option<RowId>, StoreError> {
-        let (Some(bytes), Some(document)) = (&message.surb, batch.document) else { return Ok(None) };
-        let surb = Surb::from_bytes(bytes);
-        let first = surb.first();
-        // A block that nobody can be sent to would lie here until it is out of date.
-        if first == batch.setup.me || !batch.is_known(&first) {
-            return Ok(None);
+    ) -> Result<Vec<RowId>, StoreError> {
+        let Some(document) = batch.document else { return Ok(Vec::new()) };
+        let mut written: Vec<(RowId, Owed)> = Vec::with_capacity(message.surbs.len());
+        for bytes in &message.surbs {
+            let surb = Surb::from_bytes(bytes);
+            let first = surb.first();
+            // A block that nobody can be sent to would lie here until it is out of date.
+            if first == batch.setup.me || !batch.is_known(&first) {
+                continue;
+            }
+            let due = batch.now.plus(answer_delay(document.params(), surb.key().expose()));
+            let owed = Owed { message: message.id, due };
+            match batch.txn.put(Shelf::Answers, batch.epoch, &owed.encode(), bytes.as_slice(), &[], batch.rng) {
+                Ok(id) => written.push((id, owed)),
+                Err(error) => {
+                    written.into_iter().try_for_each(|(id, _)| batch.txn.delete(Shelf::Answers, id))?;
+                    return Err(error);
+                }
+            }
         }
-        let due = batch.now.plus(answer_delay(document.params(), surb.key().expose()));
-        let owed = Owed { message: message.id, due };
-        let id = batch.txn.put(Shelf::Answers, batch.epoch, &owed.encode(), bytes.as_slice(), &[], batch.rng)?;
-        batch.quota.inherit(row, id);
-        if let Some(older) = self.by_message.get(&message.id).copied() {
-            self.done(batch, older)?;
+        if !written.is_empty() {
+            let older = self.by_message.remove(&message.id).unwrap_or_default();
+            older.into_iter().try_for_each(|older| self.done(batch, older))?;
         }
-        self.insert(id, owed);
-        Ok(Some(id))
+        for (id, owed) in &written {
+            batch.quota.inherit(row, *id);
+            self.insert(*id, *owed);
+        }
+        Ok(written.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Lets those go whose time has come; forgets those whose keys have run out, since nobody would peel them.
@@ -144,8 +156,11 @@ impl Answers {
     /// Forgets one that is given, or that nobody would take.
     pub(super) fn done<R>(&mut self, batch: &mut Batch<'_, '_, R>, id: RowId) -> Result<(), StoreError> {
         let Some(owed) = self.owed.remove(&id) else { return Ok(()) };
-        if self.by_message.get(&owed.message) == Some(&id) {
-            self.by_message.remove(&owed.message);
+        if let Some(rows) = self.by_message.get_mut(&owed.message) {
+            rows.retain(|row| *row != id);
+            if rows.is_empty() {
+                self.by_message.remove(&owed.message);
+            }
         }
         self.later.remove(&(owed.due, id));
         self.ready.remove(&id);

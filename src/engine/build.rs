@@ -32,6 +32,8 @@ pub(super) struct Built {
 pub(super) struct Way {
     pub(super) surb: Surb,
     pub(super) record: Record,
+    /// Who gets the answer, one after the other; the last one is this node.
+    pub(super) path: Vec<NodeId>,
     /// Of our own key under which the answer ends here.
     pub(super) epoch: Epoch,
     /// From when the exit has what it answers to when the answer is here.
@@ -108,7 +110,8 @@ pub(super) fn way_back<R: CryptoRng>(
         let (_, between) = legs.delays()?;
         let last = legs.legs.last()?;
         let (surb, record) = surb::make(&legs.hops(), &between, id, key, &Randomness::draw(batch.rng)).ok()?;
-        return Some(Way { surb, record, epoch: last.epoch, takes: last.arrives.since(there) });
+        let (epoch, takes) = (last.epoch, last.arrives.since(there));
+        return Some(Way { surb, record, path, epoch, takes });
     }
     None
 }

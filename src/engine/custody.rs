@@ -3,18 +3,18 @@
 use super::Batch;
 use super::entry::{Entry, LISTED, may_be_told};
 use super::exit::Exit;
+use super::first_hops::FirstHop;
 use super::journey::{Heard, Receipts, Stage};
 use super::queue::{hours, name_of_mail};
 use super::relay::Relay;
 use super::replies::Said;
 use super::tries::{Mail, Piece, Turn};
 use crate::directory::Document;
-use crate::id::{NodeId, SurbId};
+use crate::id::SurbId;
 use crate::mail::notice::Fate;
 use crate::mix::random;
 use crate::store::{RowId, Shelf, StoreError};
 use rand_core::CryptoRng;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Mails that are looked at in one slot, until a piece of one can leave.
@@ -78,7 +78,7 @@ impl Entry {
         if batch.clock_is_wrong {
             return Ok(());
         }
-        let is_due = |mail: &Mail| mail.row.wakes().is_some_and(|at| at <= batch.now);
+        let is_due = |mail: &Mail| mail.row.wakes() <= batch.now;
         let due: Vec<RowId> = self.mails.iter().filter(|(_, mail)| is_due(mail)).map(|(id, _)| *id).collect();
         for id in due {
             let Some(mail) = self.mails.get_mut(&id) else { continue };
@@ -96,7 +96,7 @@ impl Entry {
                 // Where nothing may be sent it is the document that comes late.
                 mail.row.ends = mail.row.ends.plus(batch.epoch_length);
             }
-            if batch.now >= mail.row.ends {
+            if batch.now >= mail.row.ends && !mail.rest_stays_here(batch)? {
                 self.give_up(batch, exit, id)?;
             } else {
                 batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng)?;
@@ -148,7 +148,7 @@ impl Entry {
             None => {
                 row.stage = Stage::GivenUp(batch.now.plus(batch.epoch_length.saturating_mul(LISTED)));
                 let kept = batch.txn.put(Shelf::Spool, batch.epoch, &row.encode(), &[], &[], batch.rng)?;
-                self.mails.insert(kept, Mail { row, waiting: BTreeMap::new() });
+                self.mails.insert(kept, Mail::new(row));
             }
         }
         batch.counts.given_up += 1;
@@ -173,7 +173,7 @@ impl Entry {
         document: &Document,
         relay: &mut Relay,
         exit: &mut Exit,
-        firsts: &[NodeId],
+        hops: FirstHop<'_>,
     ) -> Result<bool, StoreError> {
         let leaving = self.mails.iter().filter(|(_, mail)| mail.slots() > 0);
         let (mut first, mut again): (Vec<_>, Vec<_>) =
@@ -181,11 +181,14 @@ impl Entry {
         for ids in [&mut first, &mut again] {
             random::shuffle(ids, batch.rng);
         }
-        let beside = if first.is_empty() { again.len() } else { first.len() };
-        let beside = u32::try_from(beside).unwrap_or(u32::MAX);
-        for (id, _) in first.into_iter().chain(again).take(LOOKED_AT) {
+        // Each mail uses the slots of one first hop.
+        let beside = if first.is_empty() { again.len() } else { first.len() }.max(hops.kept.len());
+        let turn = Turn { document, hops, beside: u32::try_from(beside).unwrap_or(u32::MAX) };
+        let may_leave = |(id, _): &(RowId, bool)| self.mails.get(id).is_some_and(|mail| mail.goes_by(hops));
+        let leaving: Vec<_> = first.into_iter().chain(again).filter(may_leave).take(LOOKED_AT).collect();
+        for (id, _) in leaving {
             let Some(mail) = self.mails.get_mut(&id) else { continue };
-            match mail.leave(batch, Turn { document, firsts, beside }, relay, id)? {
+            match mail.leave(batch, turn, relay, id)? {
                 Piece::Left => return Ok(true),
                 Piece::Gone => {
                     self.forget(batch, id)?;

@@ -57,8 +57,7 @@ impl Entry {
     pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
         let mut entry = Self::default();
         for row in store.rows(Shelf::Spool)? {
-            let mail = Mail { row: Spooled::decode(&row.meta)?, waiting: BTreeMap::new() };
-            entry.mails.insert(row.id, mail);
+            entry.mails.insert(row.id, Mail::new(Spooled::decode(&row.meta)?));
         }
         for row in store.rows(Shelf::Fragments)? {
             let waiting = Waiting::decode(&row.meta)?;
@@ -104,7 +103,7 @@ impl Entry {
 
     /// When something becomes of a mail without a slot or a packet.
     pub(super) fn next_wakeup(&self) -> Option<Time> {
-        self.mails.values().filter_map(|mail| mail.row.wakes()).min()
+        self.mails.values().map(|mail| mail.row.wakes()).min()
     }
 
     /// Takes a mail for each of its recipients, or says why not.
@@ -186,13 +185,14 @@ impl Entry {
             receipt,
             sender: told(batch, request),
             exit: None,
+            first: None,
             tries: 0,
             silent: 0,
             held: 0,
             tried: Vec::new(),
             stage: Stage::Waiting,
         };
-        let mail = Mail { row, waiting: BTreeMap::new() };
+        let mail = Mail::new(row);
         if self.is_congested(document, &mail) {
             return Ok(Outcome::refused(Reason::SpoolFull));
         }

@@ -277,7 +277,7 @@ impl Exit {
         let id = match put {
             Ok(id) => id,
             Err(error) => {
-                owed.map_or(Ok(()), |owed| self.answers.done(batch, owed))?;
+                owed.into_iter().try_for_each(|owed| self.answers.done(batch, owed))?;
                 return Err(error);
             }
         };

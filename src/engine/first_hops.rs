@@ -16,6 +16,23 @@ pub(super) struct FirstHops {
     firsts: Firsts,
 }
 
+/// The first hop of a slot: drawn before anything is chosen for it. So where this node sends says nothing of what it has to
+/// send, though all of a mail's try goes by one first hop, whose loss then costs it no more than that try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstHop<'a> {
+    /// Where this slot's packet goes.
+    pub(super) node: &'a NodeId,
+    /// Those that can be reached, it too.
+    pub(super) kept: &'a [NodeId],
+}
+
+impl FirstHop<'_> {
+    /// It alone, as the ones to choose from.
+    pub(super) const fn only(&self) -> &[NodeId] {
+        std::slice::from_ref(self.node)
+    }
+}
+
 impl FirstHops {
     pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
         let Some(row) = store.rows(Shelf::Firsts)?.pop() else { return Ok(Self::default()) };

@@ -40,6 +40,8 @@ pub(super) struct Spooled {
     pub(super) sender: Option<Address>,
     /// The exit of the last try, or of the one under way.
     pub(super) exit: Option<NodeId>,
+    /// Its first hop, on the way there and the last one on the way back.
+    pub(super) first: Option<NodeId>,
     /// Tries begun.
     pub(super) tries: u8,
     /// Tries in a row on which nothing was heard.
@@ -118,18 +120,18 @@ impl Spooled {
         self.tries == 0 || self.tries == 1 && matches!(self.stage, Stage::Leaving(_))
     }
 
-    /// When something becomes of it without a slot or a packet; none if nothing does.
-    pub(super) fn wakes(&self) -> Option<Time> {
+    /// When something becomes of it without a slot or a packet.
+    pub(super) const fn wakes(&self) -> Time {
         match &self.stage {
-            Stage::Waiting => Some(self.ends),
-            Stage::Leaving(_) => None,
-            Stage::Held(until) | Stage::Travelling(until) | Stage::GivenUp(until) => Some(*until),
+            Stage::Waiting | Stage::Leaving(_) => self.ends,
+            Stage::Held(until) | Stage::Travelling(until) | Stage::GivenUp(until) => *until,
         }
     }
 
-    /// A try begins, to `exit`.
-    pub(super) fn begin(&mut self, exit: NodeId, back: Option<Duration>) {
+    /// A try begins, to `exit` by way of `first`.
+    pub(super) fn begin(&mut self, exit: NodeId, first: NodeId, back: Option<Duration>) {
         self.exit = Some(exit);
+        self.first = Some(first);
         self.tries = self.tries.saturating_add(1);
         self.stage = Stage::Leaving(Try { back, arrives: Time::from_millis(0), carried: BTreeMap::new() });
     }
@@ -176,6 +178,8 @@ impl Spooled {
                 }
                 Heard::Changed
             }
+            // By the other way back, at about the same time.
+            Status::Held if matches!(self.stage, Stage::Held(_)) => Heard::Nothing,
             Status::Held => {
                 self.silent = 0;
                 self.held = self.held.saturating_add(1);
@@ -206,6 +210,7 @@ impl Spooled {
         let length = u8::try_from(sender.len()).unwrap_or(0);
         w.u8(length).bytes(sender.get(..usize::from(length)).unwrap_or_default().as_bytes());
         write_node(&mut w, self.exit.as_ref());
+        write_node(&mut w, self.first.as_ref());
         write_nodes(&mut w, &self.tried);
         self.stage.write(&mut w);
         for hop in self.chain.hops() {
@@ -236,7 +241,7 @@ impl Spooled {
         let length = usize::from(r.u8()?);
         let sender = str::from_utf8(r.bytes(length)?).map_err(|_| Malformed)?;
         let sender = (!sender.is_empty()).then(|| Address::parse(sender)).transpose().map_err(|_| Malformed)?;
-        let exit = read_node(r)?;
+        let (exit, first) = (read_node(r)?, read_node(r)?);
         let tried = read_nodes(r)?;
         let stage = Stage::read(r)?;
         let chain = read_chain(r)?;
@@ -250,6 +255,7 @@ impl Spooled {
             receipt,
             sender,
             exit,
+            first,
             tries,
             silent,
             held,
@@ -275,6 +281,7 @@ impl Spooled {
             receipt: Receipts::Off,
             sender: None,
             exit,
+            first: None,
             tries: u8::from(exit.is_some()),
             silent: 0,
             held: 0,
@@ -368,6 +375,7 @@ mod tests {
             receipt: Receipts::Told,
             sender: Some(Address::parse("carol@example.org").unwrap()),
             exit: None,
+            first: None,
             tries: 0,
             silent: 0,
             held: 0,
@@ -383,7 +391,7 @@ mod tests {
     /// As it is once its try to `exit` has left.
     fn travelling(exit: NodeId) -> Spooled {
         let mut mail = mail();
-        mail.begin(exit, Some(Duration::from_secs(60)));
+        mail.begin(exit, OTHER, Some(Duration::from_secs(60)));
         assert!(mail.has_left(&Params::default()));
         mail
     }
@@ -399,6 +407,7 @@ mod tests {
                     let row = Spooled {
                         chain: Chain::from_hops(hops),
                         exit: Some(EXIT),
+                        first: Some(OTHER),
                         tried: vec![OTHER, EXIT],
                         tries: 3,
                         silent: 2,
@@ -479,7 +488,7 @@ mod tests {
         for status in [Status::GivenUp, Status::Held] {
             let mut mail = travelling(EXIT);
             mail.was_silent();
-            mail.begin(EXIT, Some(Duration::ZERO));
+            mail.begin(EXIT, OTHER, Some(Duration::ZERO));
             assert_eq!(mail.hear(EXIT, status, now(), &params), Heard::Changed);
             assert!(matches!(mail.stage, Stage::Leaving(_)));
             assert_eq!(mail.silent, 0);
@@ -491,7 +500,7 @@ mod tests {
         let mut mail = travelling(EXIT);
         mail.was_silent();
         assert!(mail.tried.is_empty() && mail.stage == Stage::Waiting && !mail.is_first());
-        mail.begin(EXIT, Some(Duration::ZERO));
+        mail.begin(EXIT, OTHER, Some(Duration::ZERO));
         assert!(mail.has_left(&Params::default()));
         mail.was_silent();
         assert_eq!(mail.tried, [EXIT]);
@@ -501,7 +510,7 @@ mod tests {
     fn without_an_answer_to_wait_for_it_is_done_when_it_has_left() {
         let mut mail = mail();
         assert!(mail.is_first());
-        mail.begin(EXIT, None);
+        mail.begin(EXIT, OTHER, None);
         assert!(mail.is_first() && !mail.has_left(&Params::default()));
     }
 

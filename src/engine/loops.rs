@@ -2,6 +2,7 @@
 
 use super::Batch;
 use super::build;
+use super::first_hops::FirstHop;
 use super::relay::Relay;
 use super::rows::Loop;
 use crate::directory::Document;
@@ -36,7 +37,7 @@ impl Loops {
         batch: &mut Batch<'_, '_, R>,
         document: &Document,
         relay: &mut Relay,
-        firsts: &[NodeId],
+        hops: FirstHop<'_>,
         wished: Option<NodeId>,
     ) -> Result<Option<Vec<NodeId>>, StoreError> {
         let mut mark = [0; 32];
@@ -45,8 +46,8 @@ impl Loops {
         let me = batch.setup.me;
         let through = wished.map(|id| through(document, id)).unwrap_or_default();
         let draw = |rng: &mut R| {
-            let wished = route::loop_path(document, &me, firsts, &through, rng);
-            wished.or_else(|_| route::loop_path(document, &me, firsts, &Chain::default(), rng)).ok()
+            let wished = route::loop_path(document, &me, hops.only(), hops.kept, &through, rng);
+            wished.or_else(|_| route::loop_path(document, &me, hops.only(), hops.kept, &Chain::default(), rng)).ok()
         };
         let Some(built) = build::deliver(batch, document, &payload, &[], draw) else { return Ok(None) };
         if !relay.send_own(batch, &built)? {

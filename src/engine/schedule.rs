@@ -4,13 +4,13 @@ use super::Batch;
 use super::build;
 use super::entry::Entry;
 use super::exit::Exit;
-use super::first_hops::FirstHops;
+use super::first_hops::{FirstHop, FirstHops};
 use super::health::{Health, LoopFigures};
 use super::loops::Loops;
 use super::pings::{PingAnswer, PingAsk, Pings};
 use super::relay::Relay;
 use crate::directory::{Document, Measured};
-use crate::id::{Epoch, NodeId};
+use crate::id::Epoch;
 use crate::mix::random;
 use crate::mix::schedule::{is_loop, next_slot};
 use crate::store::{Store, StoreError};
@@ -80,10 +80,10 @@ impl Schedule {
         batch: &mut Batch<'_, '_, R>,
         document: &Document,
         relay: &mut Relay,
-        firsts: &[NodeId],
+        hops: FirstHop<'_>,
     ) -> Result<bool, StoreError> {
         let wished = self.pings.next(batch.rng);
-        let Some(path) = self.loops.send(batch, document, relay, firsts, wished)? else { return Ok(false) };
+        let Some(path) = self.loops.send(batch, document, relay, hops, wished)? else { return Ok(false) };
         self.pings.sent(batch, &path)?;
         Ok(true)
     }
@@ -126,20 +126,21 @@ impl Schedule {
         exit: &mut Exit,
     ) -> Result<(), StoreError> {
         self.firsts.renew(batch, document)?;
-        let firsts = self.firsts.reachable(batch, relay);
-        if firsts.is_empty() {
+        let kept = self.firsts.reachable(batch, relay);
+        let Some(node) = random::choose(&kept, batch.rng) else {
             // Nothing can leave. What waits is of more use later than in a packet whose key ends before the link is back.
             return Ok(());
-        }
+        };
+        let hops = FirstHop { node, kept: &kept };
         let is_used = if is_loop(batch.rng) {
-            self.send_loop(batch, document, relay, &firsts)?
+            self.send_loop(batch, document, relay, hops)?
         } else if random::choose(&[true, false], batch.rng).is_some_and(|answers_first| *answers_first) {
             // Where there are answers and mail, chance decides, so that neither keeps the other waiting.
-            exit.answer(batch, document, relay)? || entry.send(batch, document, relay, exit, &firsts)?
+            exit.answer(batch, document, relay)? || entry.send(batch, document, relay, exit, hops)?
         } else {
-            entry.send(batch, document, relay, exit, &firsts)? || exit.answer(batch, document, relay)?
+            entry.send(batch, document, relay, exit, hops)? || exit.answer(batch, document, relay)?
         };
-        if is_used { Ok(()) } else { drop_cover(batch, document, relay, &firsts) }
+        if is_used { Ok(()) } else { drop_cover(batch, document, relay, hops) }
     }
 }
 
@@ -148,9 +149,9 @@ fn drop_cover<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
     document: &Document,
     relay: &mut Relay,
-    firsts: &[NodeId],
+    hops: FirstHop<'_>,
 ) -> Result<(), StoreError> {
-    if let Some(built) = build::drop(batch, document, batch.now.next_tick(batch.params.tick), firsts) {
+    if let Some(built) = build::drop(batch, document, batch.now.next_tick(batch.params.tick), hops.only()) {
         let sent = relay.send_own(batch, &built)?;
         batch.counts.drops += u64::from(sent);
     }

@@ -3,6 +3,7 @@
 use super::Batch;
 use super::build::{self, Built, Way};
 use super::entry::{shard, size};
+use super::first_hops::FirstHop;
 use super::journey::{Receipts, Spooled, Stage, Try};
 use super::relay::Relay;
 use super::replies;
@@ -12,7 +13,7 @@ use crate::id::{NodeId, SetId};
 use crate::mail::canary::is_canary;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shape};
-use crate::message::{self, Message};
+use crate::message::{self, MAX_SURBS, Message};
 use crate::mix::receipt::{changes_exit, slot_wait};
 use crate::mix::route::{self, Front};
 use crate::sphinx::geometry::SURB_LEN;
@@ -21,23 +22,26 @@ use crate::time::Time;
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 
-/// What a reply block adds to a packed message, at most: it can't be made shorter, and may cost what is around it some of
+/// What reply blocks add to a packed message, at most: they can't be made shorter, and may cost what is around them some of
 /// what it was made shorter by.
-const SURB_ROOM: usize = SURB_LEN + 1024;
+const SURB_ROOM: usize = MAX_SURBS * SURB_LEN + 1024;
 
 /// A mail that this node answers for, and the pieces of its try that wait for their slots.
 #[derive(Debug)]
 pub(super) struct Mail {
     pub(super) row: Spooled,
     pub(super) waiting: BTreeMap<RowId, Waiting>,
+    /// The exit of its next try, once it is drawn and until a slot comes whose first hop goes with it. Drawn anew after a
+    /// restart.
+    next_exit: Option<NodeId>,
 }
 
 /// What a mail goes by whose turn it is.
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     pub(super) document: &'a Document,
-    /// One of these comes first.
-    pub(super) firsts: &'a [NodeId],
+    /// The slot's first hop.
+    pub(super) hops: FirstHop<'a>,
     /// How many mails share the slots, it too.
     pub(super) beside: u32,
 }
@@ -65,6 +69,10 @@ enum Prepared {
 }
 
 impl Mail {
+    pub(super) const fn new(row: Spooled) -> Self {
+        Self { row, waiting: BTreeMap::new(), next_exit: None }
+    }
+
     /// Slots it still needs.
     pub(super) fn slots(&self) -> u32 {
         match self.row.stage {
@@ -72,6 +80,27 @@ impl Mail {
             Stage::Leaving(_) => u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
             Stage::Held(_) | Stage::Travelling(_) | Stage::GivenUp(_) => 0,
         }
+    }
+
+    /// Whether it has anything for a slot with this first hop. A try goes by the one of its first slot, as long as that can
+    /// be reached, and one after which nothing was heard by another.
+    pub(super) fn goes_by(&self, hops: FirstHop<'_>) -> bool {
+        let Some(first) = self.row.first.filter(|first| hops.kept.contains(first)) else { return true };
+        match self.row.stage {
+            Stage::Leaving(_) => first == *hops.node,
+            _ => self.row.silent == 0 || first != *hops.node || hops.kept.len() == 1,
+        }
+    }
+
+    /// It has to have arrived by now: pieces that have not left would come too late. Says whether so many have left that an
+    /// answer may still come.
+    pub(super) fn rest_stays_here<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<bool, StoreError> {
+        let all = usize::from(self.row.pieces) * usize::from(self.row.copies);
+        let have_left = all.saturating_sub(self.waiting.len());
+        if have_left < needed_of(self.row.pieces) || !self.row.has_left(batch.params) {
+            return Ok(false);
+        }
+        self.take_back(batch).map(|()| true)
     }
 
     /// Sends a piece, and begins a try if none is under way.
@@ -82,7 +111,7 @@ impl Mail {
         relay: &mut Relay,
         id: RowId,
     ) -> Result<Piece, StoreError> {
-        let Turn { document, firsts, .. } = turn;
+        let Turn { document, hops, .. } = turn;
         let exit = match self.prepare(batch, turn, id)? {
             Prepared::Leaves(exit) => exit,
             Prepared::Not(piece) => return Ok(piece),
@@ -93,7 +122,7 @@ impl Mail {
         let content = batch.txn.read(Shelf::Fragments, fragment)?;
         let payload = Payload::Fragment(Fragment { set, shape, index, shard: shard(&content.sealed)? });
         let payload = payload.encode(batch.rng);
-        let (me, front) = (&batch.setup.me, Front { chain: &self.row.chain, firsts, full: &full });
+        let (me, front) = (&batch.setup.me, Front { chain: &self.row.chain, firsts: hops.only(), full: &full });
         let draw = |rng: &mut R| route::path(document, me, &exit, front, rng).ok();
         let Some(built) = build::deliver(batch, document, &payload, &waiting.delays, draw) else {
             return Ok(Piece::Stays);
@@ -138,8 +167,17 @@ impl Mail {
         let Some(exit) = self.choose_exit(batch, turn, &message) else {
             return Ok(Prepared::Not(Piece::Stays));
         };
+        self.next_exit = Some(exit);
+        let goes = Front { chain: &self.row.chain, firsts: turn.hops.only(), full: &[] };
+        if route::exit(turn.document, &batch.setup.me, &[exit], goes, batch.rng).is_err() {
+            // The slot's first hop is the exit itself, or its kin. A slot with another one comes.
+            return Ok(Prepared::Not(Piece::Stays));
+        }
         match self.cut(batch, turn, id, exit, message) {
-            Ok(true) => Ok(Prepared::Leaves(exit)),
+            Ok(true) => {
+                self.next_exit = None;
+                Ok(Prepared::Leaves(exit))
+            }
             Ok(false) => Ok(Prepared::Not(Piece::TooLate)),
             // A set takes more room than its mail. It waits in the spool until there is some.
             Err(StoreError::Full) => self.take_back(batch).map(|()| Prepared::Not(Piece::Stays)),
@@ -152,15 +190,16 @@ impl Mail {
     fn choose_exit<R: CryptoRng>(
         &self,
         batch: &mut Batch<'_, '_, R>,
-        Turn { document, firsts, .. }: Turn<'_>,
+        Turn { document, hops, .. }: Turn<'_>,
         message: &Message,
     ) -> Option<NodeId> {
         let (row, me) = (&self.row, &batch.setup.me);
         let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
-        let again =
-            row.exit.filter(|exit| !changes_exit(row.silent) && !row.tried.contains(exit) && all.contains(exit));
+        let again = row.exit.filter(|exit| !changes_exit(row.silent) && !row.tried.contains(exit));
+        let again = again.or(self.next_exit).filter(|exit| all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
-        let front = Front { chain: &row.chain, firsts, full: &[] };
+        // Of whichever of them the slot is, so that no exit is drawn less often for being one.
+        let front = Front { chain: &row.chain, firsts: hops.kept, full: &[] };
         let mut among = |exits: &[NodeId]| route::exit(document, me, exits, front, batch.rng).ok();
         again.and_then(|exit| among(&[exit])).or_else(|| among(&untried)).or_else(|| among(&all))
     }
@@ -182,8 +221,8 @@ impl Mail {
         if there > self.row.ends {
             return Ok(false);
         }
-        let way = if self.row.receipt == Receipts::Off { None } else { way_back(batch, turn, exit, there) };
-        message.surb = way.as_ref().map(|way| Box::new(*way.surb.to_bytes().expose()));
+        let ways = if self.row.receipt == Receipts::Off { Vec::new() } else { ways_back(batch, turn, exit, there) };
+        message.surbs = ways.iter().map(|way| Box::new(*way.surb.to_bytes().expose())).collect();
         let packed = message::pack(&message).map_err(|_| damaged())?;
         let (shape, shards) = shards::split(&packed, spares(packed.len())).map_err(|_| damaged())?;
         for _ in 0..self.row.copies {
@@ -196,12 +235,10 @@ impl Mail {
                 self.waiting.insert(row, waiting);
             }
         }
-        if let Some(way) = &way {
-            replies::keep(batch, id, exit, way)?;
-        }
+        ways.iter().try_for_each(|way| replies::keep(batch, id, exit, way))?;
         (0..self.row.copies).for_each(|_| batch.book.cut(self.row.message, shape, &mut batch.out));
         batch.counts.again += u64::from(self.row.tries > 0);
-        self.row.begin(exit, way.map(|way| way.takes));
+        self.row.begin(exit, *turn.hops.node, ways.iter().map(|way| way.takes).max());
         batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &self.row.encode(), batch.rng)?;
         Ok(true)
     }
@@ -256,17 +293,26 @@ impl Spooled {
     }
 }
 
-/// A way back from `exit`; none in a network that has no path for it.
-fn way_back<R: CryptoRng>(
+/// Ways back from `exit`, over different mixes but for the one in front of us, where there are enough; none in a network
+/// that has no path for them.
+fn ways_back<R: CryptoRng>(
     batch: &mut Batch<'_, '_, R>,
-    Turn { document, firsts, .. }: Turn<'_>,
+    Turn { document, hops, .. }: Turn<'_>,
     exit: NodeId,
     there: Time,
-) -> Option<Way> {
+) -> Vec<Way> {
     let me = &batch.setup.me;
-    let way = |firsts| move |rng: &mut R| route::way_back(document, me, &exit, firsts, rng).ok();
-    // If the exit is all that is left of the first hops, any mix does.
-    build::way_back(batch, document, there, way(firsts)).or_else(|| build::way_back(batch, document, there, way(&[])))
+    let mut ways: Vec<Way> = Vec::with_capacity(MAX_SURBS);
+    for _ in 0..MAX_SURBS {
+        let used: Vec<NodeId> = ways.iter().flat_map(|way| way.path.iter().copied()).collect();
+        let used = used.as_slice();
+        let way = |firsts| move |rng: &mut R| route::way_back(document, me, &exit, firsts, used, rng).ok();
+        // If the exit is the first hop itself, any mix does.
+        let way = build::way_back(batch, document, there, way(hops.only()))
+            .or_else(|| build::way_back(batch, document, there, way(&[])));
+        ways.extend(way);
+    }
+    ways
 }
 
 fn draw_delays<R: CryptoRng>(

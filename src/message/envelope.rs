@@ -9,12 +9,15 @@ use minicbor::{Decoder, Encoder, decode, encode};
 use std::convert::Infallible;
 use std::fmt;
 
+/// SURBs in a message at most: two ways back, so that the loss of a mix on one of them costs no other try.
+pub const MAX_SURBS: usize = 2;
+
 /// The most by which a message is longer than its mail: the map's head, and key, head and bytes of the rest.
-pub const ENVELOPE_LEN: usize = 1 + 4 * (1 + 5) + MAX_ADDRESS + SURB_LEN + MessageId::LEN;
+pub const ENVELOPE_LEN: usize = 1 + 4 * (1 + 5) + MAX_ADDRESS + MAX_SURBS * SURB_LEN + MessageId::LEN;
 
 const RECIPIENT: u8 = 1;
 const MAIL: u8 = 2;
-const SURB: u8 = 3;
+const SURBS: u8 = 3;
 const ID: u8 = 6;
 
 /// One mail for one recipient.
@@ -24,8 +27,8 @@ pub struct Message {
     pub recipient: Address,
     /// The mail, made clean; every line end is CR LF, and there is no NUL.
     pub mail: Vec<u8>,
-    /// The way back on which the exit says what became of it.
-    pub surb: Option<Box<[u8; SURB_LEN]>>,
+    /// The ways back, at most `MAX_SURBS`, on each of which the exit says what became of it.
+    pub surbs: Vec<Box<[u8; SURB_LEN]>>,
     /// Drawn at the entry, the same at every try.
     pub id: MessageId,
 }
@@ -45,11 +48,12 @@ impl Message {
     }
 
     fn write(&self, e: &mut Encoder<Vec<u8>>) -> Result<(), encode::Error<Infallible>> {
-        e.map(if self.surb.is_some() { 4 } else { 3 })?;
+        e.map(if self.surbs.is_empty() { 3 } else { 4 })?;
         e.u8(RECIPIENT)?.str(&self.recipient.to_string())?;
         e.u8(MAIL)?.bytes(&self.mail)?;
-        if let Some(surb) = &self.surb {
-            e.u8(SURB)?.bytes(surb.as_slice())?;
+        if !self.surbs.is_empty() {
+            let surbs: Vec<u8> = self.surbs.iter().flat_map(|surb| surb.iter().copied()).collect();
+            e.u8(SURBS)?.bytes(&surbs)?;
         }
         e.u8(ID)?.bytes(&self.id.0)?;
         Ok(())
@@ -73,35 +77,35 @@ impl Message {
     }
 
     fn read(d: &mut Decoder) -> Result<Result<Self, Malformed>, decode::Error> {
-        let with_surb = match d.map()? {
+        let with_surbs = match d.map()? {
             Some(3) => false,
             Some(4) => true,
             _ => return Ok(Err(Malformed)),
         };
         let recipient = (d.u8()?, d.str()?);
         let mail = (d.u8()?, d.bytes()?);
-        let surb = if with_surb { Some((d.u8()?, d.bytes()?)) } else { None };
+        let surbs = if with_surbs { Some((d.u8()?, d.bytes()?)) } else { None };
         let id = (d.u8()?, d.bytes()?);
-        Ok(Self::from_fields(recipient, mail, surb, id).ok_or(Malformed))
+        Ok(Self::from_fields(recipient, mail, surbs, id).ok_or(Malformed))
     }
 
     fn from_fields(
         recipient: (u8, &str),
         mail: (u8, &[u8]),
-        surb: Option<(u8, &[u8])>,
+        surbs: Option<(u8, &[u8])>,
         id: (u8, &[u8]),
     ) -> Option<Self> {
-        if (recipient.0, mail.0, id.0) != (RECIPIENT, MAIL, ID) || surb.is_some_and(|(key, _)| key != SURB) {
+        if (recipient.0, mail.0, id.0) != (RECIPIENT, MAIL, ID) || surbs.is_some_and(|(key, _)| key != SURBS) {
             return None;
         }
-        let surb = match surb {
-            Some((_, bytes)) => Some(Box::new(bytes.try_into().ok()?)),
-            None => None,
+        let surbs = match surbs {
+            Some((_, bytes)) => surbs_of(bytes)?,
+            None => Vec::new(),
         };
         Some(Self {
             recipient: Address::parse(recipient.1).ok()?,
             mail: mail.1.to_vec(),
-            surb,
+            surbs,
             id: MessageId(id.1.try_into().ok()?),
         })
     }
@@ -112,6 +116,13 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Message(..)")
     }
+}
+
+/// One SURB after the other; none are no SURBs, since the key is left out then.
+fn surbs_of(bytes: &[u8]) -> Option<Vec<Box<[u8; SURB_LEN]>>> {
+    let (surbs, rest) = bytes.as_chunks::<SURB_LEN>();
+    let is_right = rest.is_empty() && (1..=MAX_SURBS).contains(&surbs.len());
+    is_right.then(|| surbs.iter().map(|surb| Box::new(*surb)).collect())
 }
 
 /// No NUL, and CR and LF only as CR LF: anything else is a second line end for somebody on the way.
@@ -137,7 +148,7 @@ mod tests {
         Message {
             recipient: Address::parse("a@x.org").unwrap(),
             mail: MAIL_TEXT.to_vec(),
-            surb: None,
+            surbs: Vec::new(),
             id: MessageId([0xab; 16]),
         }
     }
@@ -156,12 +167,20 @@ mod tests {
         [&[0x03, 0x59, 0x1b, 0xfb][..], &[7; SURB_LEN]].concat()
     }
 
+    fn surbs_part(count: usize) -> Vec<u8> {
+        let length = u16::try_from(count * SURB_LEN).unwrap().to_be_bytes();
+        [&[0x03, 0x59][..], &length, &vec![7; count * SURB_LEN]].concat()
+    }
+
     #[test]
     fn a_message_has_the_bytes_of_the_specification() {
         let [head, recipient, mail, id] = parts();
         assert_eq!(message().encode().unwrap(), [head, recipient.clone(), mail.clone(), id.clone()].concat());
-        let with_surb = Message { surb: Some(Box::new([7; SURB_LEN])), ..message() };
-        assert_eq!(with_surb.encode().unwrap(), [vec![0xa4], recipient, mail, surb_part(), id].concat());
+        let surb = || Box::new([7; SURB_LEN]);
+        let with_surb = Message { surbs: vec![surb()], ..message() }.encode().unwrap();
+        assert_eq!(with_surb, [vec![0xa4], recipient.clone(), mail.clone(), surb_part(), id.clone()].concat());
+        let with_two = Message { surbs: vec![surb(), surb()], ..message() }.encode().unwrap();
+        assert_eq!(with_two, [vec![0xa4], recipient, mail, surbs_part(2), id].concat());
     }
 
     #[test]
@@ -182,6 +201,7 @@ mod tests {
         let long_id = [&[0x06, 0x51][..], &[0xab; 17]].concat();
         let text_mail = [&[0x02, 0x72][..], MAIL_TEXT].concat();
         let bytes_recipient = [&[0x01, 0x47][..], b"a@x.org"].concat();
+        let (three_surbs, no_surb) = (&surbs_part(3), &vec![0x03, 0x40]);
         let short_surb = [&[0x03, 0x59, 0x1b, 0xfa][..], &[7; SURB_LEN - 1]].concat();
         let (h, r, m, i) = (&head, &recipient, &mail, &id);
         let (four, surb) = (&vec![0xa4], &surb_part());
@@ -210,6 +230,8 @@ mod tests {
             ("a short id", vec![h, r, m, &short_id]),
             ("a long id", vec![h, r, m, &long_id]),
             ("a short SURB", vec![four, r, m, &short_surb, i]),
+            ("three SURBs", vec![four, r, m, three_surbs, i]),
+            ("a key for no SURB", vec![four, r, m, no_surb, i]),
             ("a byte behind the end", vec![h, r, m, i, &vec![0x00]]),
             ("nothing", vec![]),
         ] {
@@ -247,8 +269,8 @@ mod tests {
         let labels = ["d".repeat(63), "d".repeat(63), "d".repeat(61)].join(".");
         let longest = Address::parse(&format!("{}@{labels}", "l".repeat(64))).unwrap();
         assert_eq!(longest.to_string().len(), MAX_ADDRESS);
-        let mail = vec![b'x'; 100_000];
-        let message = Message { recipient: longest, mail, surb: Some(Box::new([7; SURB_LEN])), id: MessageId([1; 16]) };
+        let (mail, surbs) = (vec![b'x'; 100_000], vec![Box::new([7; SURB_LEN]), Box::new([8; SURB_LEN])]);
+        let message = Message { recipient: longest, mail, surbs, id: MessageId([1; 16]) };
         let bytes = message.encode().unwrap();
         assert!(bytes.len() <= 100_000 + ENVELOPE_LEN);
         assert_eq!(Message::decode(&bytes, 100_000), Ok(message));
@@ -265,14 +287,14 @@ mod tests {
         fn a_message_is_read_as_it_was_written(
             recipient in "[a-z]{1,20}@[a-z]{1,20}\\.[a-z]{2,5}",
             lines in proptest::collection::vec("[^\r\n\0]{0,80}", 0..40),
-            surb in proptest::option::of(any::<u8>()),
+            surbs in proptest::collection::vec(any::<u8>(), 0..=MAX_SURBS),
             id in any::<[u8; 16]>(),
         ) {
             prop_assume!(Address::parse(&recipient).is_ok());
             let mail: Vec<u8> = lines.into_iter().flat_map(|line| format!("{line}\r\n").into_bytes()).collect();
             let message = Message {
                 recipient: Address::parse(&recipient).unwrap(),
-                surb: surb.map(|byte| Box::new([byte; SURB_LEN])),
+                surbs: surbs.into_iter().map(|byte| Box::new([byte; SURB_LEN])).collect(),
                 id: MessageId(id),
                 mail,
             };

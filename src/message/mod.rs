@@ -6,7 +6,7 @@ mod envelope;
 pub mod payload;
 pub mod shards;
 
-pub use envelope::{ENVELOPE_LEN, Message};
+pub use envelope::{ENVELOPE_LEN, MAX_SURBS, Message};
 pub use payload::Payload;
 
 use crate::wire::Malformed;
@@ -50,7 +50,7 @@ mod tests {
     use crate::mail::address::Address;
 
     fn message(mail: Vec<u8>) -> Message {
-        Message { recipient: Address::parse("a@x.org").unwrap(), mail, surb: None, id: MessageId([1; 16]) }
+        Message { recipient: Address::parse("a@x.org").unwrap(), mail, surbs: Vec::new(), id: MessageId([1; 16]) }
     }
 
     /// 5 MB as an attachment has them: lines of base64 that do not compress well.

@@ -133,9 +133,9 @@ pub fn drop_path(
     along(document, me, &end, front, Mixes::All, rng)
 }
 
-/// The path of a loop: as many hops as a mail's, then ourselves. The last of the others is drawn as the exits of mails
-/// are in one half of the cases, and is the other one of `firsts` in the other half, as it is for receipts on their way
-/// to us: so nobody can tell a loop by the hop that it stands at. Those that `through` names are on it.
+/// The path of a loop: as many hops as a mail's, then ourselves. One of `firsts` comes first. The last of the others is
+/// drawn as the exits of mails are in one half of the cases, and is another one of `kept` in the other half, as it is for
+/// receipts on their way to us: so nobody can tell a loop by the hop that it stands at. Those that `through` names are on it.
 ///
 /// # Errors
 /// `NotEnoughNodes` if there is no such path.
@@ -143,13 +143,14 @@ pub fn loop_path(
     document: &Document,
     me: &NodeId,
     firsts: &[NodeId],
+    kept: &[NodeId],
     through: &Chain,
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
     let front = Front { chain: through, firsts, full: &[] };
     let mixes = all_mixes(document);
     let exits: Vec<_> = mixes.iter().filter(|id| is_exit(document, id)).copied().collect();
-    let end = if below(2, rng) == 0 { last(document, me, firsts, front, Mixes::All, rng) } else { Err(NotEnoughNodes) };
+    let end = if below(2, rng) == 0 { last(document, me, kept, front, Mixes::All, rng) } else { Err(NotEnoughNodes) };
     let end = end.or_else(|_| last(document, me, &exits, front, Mixes::All, rng));
     let end = end.or_else(|_| last(document, me, &mixes, front, Mixes::All, rng))?;
     let mut path = along(document, me, &end, front, Mixes::All, rng)?;
@@ -159,8 +160,9 @@ pub fn loop_path(
 
 /// The path of an answer from `exit` to us: the network's number of mixes, then ourselves. The last mix is one of
 /// `firsts`, if any are given, and each other one is drawn uniformly from those that the document doesn't call
-/// unreliable and that are neither on the path already, nor of the family of one that is, of ours or of the exit's. In a network that has too few of them the exit, or one of its
-/// family, may stand between two others.
+/// unreliable and that are neither on the path already, nor of the family of one that is, of ours or of the exit's; nor
+/// one of `used`, as long as there are others. In a network that has too few of them the exit, or one of its family, may
+/// stand between two others.
 ///
 /// # Errors
 /// `NotEnoughNodes` if they don't suffice even so, or nobody knows us.
@@ -169,6 +171,7 @@ pub fn way_back(
     me: &NodeId,
     exit: &NodeId,
     firsts: &[NodeId],
+    used: &[NodeId],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<NodeId>, NotEnoughNodes> {
     let ours = document.node(me).ok_or(NotEnoughNodes)?;
@@ -190,7 +193,9 @@ pub fn way_back(
             _ if place == last || place == 0 || !others.is_empty() => others,
             _ => left.clone(),
         };
-        let (id, node) = *choose(&among, rng).ok_or(NotEnoughNodes)?;
+        let unused: Vec<_> = among.iter().filter(|(id, _)| !used.contains(id)).copied().collect();
+        let is_free = (place == last && !firsts.is_empty()) || unused.is_empty();
+        let (id, node) = *choose(if is_free { &among } else { &unused }, rng).ok_or(NotEnoughNodes)?;
         *path.get_mut(place).ok_or(NotEnoughNodes)? = *id;
         left.retain(|(other, candidate)| *other != id && !are_kin(node, candidate));
     }
@@ -516,7 +521,7 @@ mod tests {
         let mut lasts = std::collections::BTreeMap::new();
         let mut between = BTreeSet::new();
         for _ in 0..4000 {
-            let path = loop_path(&document, &id(1), &firsts, &NOBODY, &mut rng).unwrap();
+            let path = loop_path(&document, &id(1), &firsts, &firsts, &NOBODY, &mut rng).unwrap();
             assert!(path.len() == 4 && path[3] == id(1) && firsts.contains(&path[0]));
             assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 4);
             between.insert(path[1]);
@@ -534,8 +539,9 @@ mod tests {
         let mut rng = rng(32);
         // An exit that passes nothing on can't be the last before us.
         for document in [document(mixes.clone().into_iter().chain([exit_node(6)])), document(mixes)] {
-            let lasts: BTreeSet<_> =
-                (0..200).map(|_| loop_path(&document, &id(1), &[id(2)], &NOBODY, &mut rng).unwrap()[2]).collect();
+            let lasts: BTreeSet<_> = (0..200)
+                .map(|_| loop_path(&document, &id(1), &[id(2)], &[id(2)], &NOBODY, &mut rng).unwrap()[2])
+                .collect();
             assert_eq!(lasts, [id(3), id(4), id(5)].into());
         }
     }
@@ -625,15 +631,16 @@ mod tests {
         let firsts = [id(2), id(3)];
         let mut rng = rng(34);
         let middles: BTreeSet<_> =
-            (0..400).map(|_| loop_path(&document, &id(1), &firsts, &NOBODY, &mut rng).unwrap()[1]).collect();
+            (0..400).map(|_| loop_path(&document, &id(1), &firsts, &firsts, &NOBODY, &mut rng).unwrap()[1]).collect();
         assert!(middles.contains(&id(6)) && middles.contains(&id(8)), "{middles:?}");
         let through = chain(&[0, 8, 0]);
         for _ in 0..50 {
-            assert_eq!(loop_path(&document, &id(1), &firsts, &through, &mut rng).unwrap()[1], id(8));
+            assert_eq!(loop_path(&document, &id(1), &firsts, &firsts, &through, &mut rng).unwrap()[1], id(8));
         }
         let all: Vec<_> = (2..=8).map(|n| (n, 0)).collect();
         let fallen = judged(8, &all);
-        assert!(loop_path(&fallen, &id(1), &super::firsts(&fallen, &id(1)), &NOBODY, &mut rng).is_ok());
+        let firsts = super::firsts(&fallen, &id(1));
+        assert!(loop_path(&fallen, &id(1), &firsts, &firsts, &NOBODY, &mut rng).is_ok());
     }
 
     #[test]
@@ -685,7 +692,7 @@ mod tests {
         let mut counts = [0; 2];
         let mut seen = BTreeSet::new();
         for _ in 0..2000 {
-            let path = way_back(&document, &id(1), &id(2), &firsts, &mut rng).unwrap();
+            let path = way_back(&document, &id(1), &id(2), &firsts, &[], &mut rng).unwrap();
             assert_eq!((path.len(), path[3]), (4, id(1)));
             assert!(!path[..3].contains(&id(2)) && !path[..3].contains(&id(1)), "{path:?}");
             assert_eq!(path.iter().collect::<BTreeSet<_>>().len(), 4);
@@ -698,19 +705,38 @@ mod tests {
     }
 
     #[test]
+    fn a_second_way_back_has_only_the_first_hop_in_common_with_the_first_where_there_are_enough_mixes() {
+        let mut rng = rng(43);
+        for (nodes, in_common) in [(7, 1), (6, 2), (5, 3)] {
+            let document = document((1..=nodes).map(|n| (n, descriptor(n))));
+            for _ in 0..500 {
+                let mut way = |used: &[NodeId]| way_back(&document, &id(1), &id(2), &[id(4)], used, &mut rng).unwrap();
+                let one = way(&[]);
+                let other = way(&one);
+                let both = one.iter().filter(|hop| **hop != id(1) && other.contains(hop)).count();
+                assert_eq!(both, in_common, "{nodes}: {one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
     fn in_a_small_network_the_exit_may_stand_between_two_others_and_nowhere_else() {
         let mut rng = rng(41);
         let small = document((1..=4).map(|n| (n, descriptor(n))));
         for _ in 0..100 {
-            let path = way_back(&small, &id(1), &id(2), &[], &mut rng).unwrap();
+            let path = way_back(&small, &id(1), &id(2), &[], &[], &mut rng).unwrap();
             assert_eq!((path[1], path[3]), (id(2), id(1)), "{path:?}");
         }
         let kin = |n| (n, Descriptor { family: Some("kin".into()), ..descriptor(n) });
         let of_one_family = document([kin(1), kin(2), kin(3), mix(4, None), mix(5, None), mix(6, None)]);
-        assert_eq!(way_back(&of_one_family, &id(4), &id(1), &[id(2)], &mut rng), Err(NotEnoughNodes), "of the exit's");
+        assert_eq!(
+            way_back(&of_one_family, &id(4), &id(1), &[id(2)], &[], &mut rng),
+            Err(NotEnoughNodes),
+            "of the exit's"
+        );
         let three = document((1..=3).map(|n| (n, descriptor(n))));
-        assert_eq!(way_back(&three, &id(1), &id(2), &[], &mut rng), Err(NotEnoughNodes));
-        assert_eq!(way_back(&small, &id(9), &id(2), &[], &mut rng), Err(NotEnoughNodes), "nobody can write to us");
+        assert_eq!(way_back(&three, &id(1), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes));
+        assert_eq!(way_back(&small, &id(9), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes), "nobody can write to us");
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub(super) fn pieces(to: &str, set: u64) -> (Shape, Vec<Shard>, SetId) {
         }
         text.extend_from_slice(b"\r\n");
     }
-    let message = Message { recipient: Address::parse(to).unwrap(), mail: text, id: MessageId(mark(set)), surb: None };
+    let message =
+        Message { recipient: Address::parse(to).unwrap(), mail: text, id: MessageId(mark(set)), surbs: Vec::new() };
     let (shape, shards) = shards::split(&message::pack(&message).unwrap(), 1).unwrap();
     assert_eq!((shape.k(), shape.n()), (2, 3));
     (shape, shards, SetId(mark(set)))
@@ -103,7 +104,7 @@ fn attack_2_a_body_that_was_tagged_on_its_way_is_sent_on_as_any_and_brings_nothi
     for tagged in [false, true] {
         let mut nodes = Nodes::new(|_| {});
         let recipient = Address::parse("a@example.com").unwrap();
-        let message = Message { recipient, mail: MAIL.to_vec(), id: MessageId(mark(1)), surb: None };
+        let message = Message { recipient, mail: MAIL.to_vec(), id: MessageId(mark(1)), surbs: Vec::new() };
         let (shape, shards) = shards::split(&message::pack(&message).unwrap(), 0).unwrap();
         let fragment = Fragment { set: SetId(mark(1)), shape, index: 0, shard: &shards[0] };
         let mut packet = nodes.build(MIX, Some(EXIT), &Payload::Fragment(fragment));

@@ -120,7 +120,7 @@ const RECONNECT: Duration = Duration::from_secs(5);
 /// The mails are handed in, and the crashes happen, within this span.
 const BUSY: Duration = Duration::from_secs(3 * 3600);
 /// By then everything must have arrived: far more than the longest path and the longest queue.
-const END: Duration = Duration::from_secs(60 * 3600);
+const END: Duration = Duration::from_secs(120 * 3600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// In a network of many days, a slot comes so seldom.
 const SELDOM: Duration = Duration::from_secs(3600);
