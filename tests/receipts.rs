@@ -192,14 +192,36 @@ fn the_loss_of_a_first_hop_costs_no_more_than_one_retry() {
     assert!(tried >= 1);
 }
 
-/// More than the slots of the entry carry, and packets that vanish, so that it sends again besides.
+/// For a week half as much again is handed in as the slots of the entry carry, and packets vanish, so that it sends again
+/// besides. Its MTA is put off, first tries go before others, and nothing collapses: the slots carry mail all the time.
 #[test]
-fn an_entry_with_too_much_mail_puts_its_mta_off_and_serves_everybody_in_the_end() {
+fn an_entry_with_too_much_mail_for_a_week_puts_its_mta_off_and_serves_everybody_in_the_end() {
+    // 18 slots for mail a day, and two pieces to a mail.
+    let (days, mails, sizes) = (7, 94, vec![700]);
     let faults = Faults { vanishing: 0.05, ..Faults::NONE };
-    let (send_every, sizes) = (Duration::from_secs(900), vec![700]);
-    let (world, tally) = run(Plan { send_every, faults, entry: Some(2), mails: 60, sizes, ..plan(160) });
-    assert!(world.put_off > 100, "it was no overload: {}", world.put_off);
-    assert!(tally.once >= 58 && tally.twice + tally.told <= 2, "{tally:?}");
+    let (world, tally) = run(Plan { days, faults, entry: Some(2), nodes: 7, mails, sizes, ..plan(160) });
+    assert!(world.put_off > 500, "it was no overload: {}", world.put_off);
+    let in_the_week = world.delivered.values().filter(|(_, at)| at.since(START) < HOUR * 24 * 7).count();
+    assert!(in_the_week >= 50, "it has collapsed: {in_the_week}");
+    assert!(tally.once >= 85 && tally.twice <= 1, "{tally:?}");
+}
+
+/// Many more mails in a day than an exit has slots for its answers: from the next day on it sends more often, and in the
+/// end all are answered.
+#[test]
+fn an_exit_with_more_mail_than_slots_for_answers_sends_more_often_from_the_next_day_on() {
+    // It has 18 slots a day for what is no loop, and 60 mails a day to answer.
+    let (days, mails, sizes) = (3, 180, vec![700]);
+    let give_up = HOUR * 24 * 5;
+    let (world, tally) = run(Plan { days, nodes: 9, exits: 1, mails, sizes, give_up, ..plan(170) });
+    assert_eq!(tally, once(180));
+    eprintln!(
+        "DEBUG {} {} {:?}",
+        world.counts(|counts| counts.receipted),
+        world.counts(|counts| counts.again),
+        world.told.len()
+    );
+    assert_eq!(world.counts(|counts| counts.receipted), 180);
 }
 
 /// Nobody can be told: then it stays in the list, as given up.

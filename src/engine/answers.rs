@@ -1,6 +1,7 @@
 //! What an exit owes: an answer for each message that came with a reply block, in one of its ordinary send slots.
 
 use super::Batch;
+use super::entry::size;
 use super::quota::Quota;
 use super::rows::{VERSION, damaged, read};
 use crate::id::{MessageId, NodeId};
@@ -12,7 +13,7 @@ use crate::sphinx::Packet;
 use crate::sphinx::surb::Surb;
 use crate::store::{RowId, Shelf, Store, StoreError};
 use crate::time::Time;
-use crate::wire::Writer;
+use crate::wire::{Malformed, Writer};
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +27,10 @@ pub(super) struct Answers {
     by_message: BTreeMap<MessageId, Vec<RowId>>,
     /// Those that may not go yet.
     later: BTreeSet<(Time, RowId)>,
-    /// Those that may.
-    ready: BTreeSet<RowId>,
+    /// Those that may; which the other answer of its message makes spare is of use only if nothing else is to go.
+    ready: BTreeSet<(bool, RowId)>,
+    /// Messages that have asked for answers, since it was asked last.
+    asked: u64,
 }
 
 /// An answer that this node, as an exit, owes; its content is the reply block.
@@ -37,17 +40,27 @@ struct Owed {
     message: MessageId,
     /// It may not go before.
     due: Time,
+    /// It goes by the second of two ways.
+    is_spare: bool,
 }
 
 impl Owed {
     fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(32);
-        w.u8(VERSION).bytes(&self.message.0).u64(self.due.as_millis());
+        w.u8(VERSION).bytes(&self.message.0).u64(self.due.as_millis()).u8(u8::from(self.is_spare));
         w.finish()
     }
 
     fn decode(meta: &[u8]) -> Result<Self, StoreError> {
-        read(meta, |r| Ok(Self { message: MessageId(r.array()?), due: Time::from_millis(r.u64()?) }))
+        read(meta, |r| {
+            let (message, due) = (MessageId(r.array()?), Time::from_millis(r.u64()?));
+            let is_spare = match r.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Malformed),
+            };
+            Ok(Self { message, due, is_spare })
+        })
     }
 }
 
@@ -95,7 +108,7 @@ impl Answers {
                 continue;
             }
             let due = batch.now.plus(answer_delay(document.params(), surb.key().expose()));
-            let owed = Owed { message: message.id, due };
+            let owed = Owed { message: message.id, due, is_spare: !written.is_empty() };
             match batch.txn.put(Shelf::Answers, batch.epoch, &owed.encode(), bytes.as_slice(), &[], batch.rng) {
                 Ok(id) => written.push((id, owed)),
                 Err(error) => {
@@ -108,6 +121,7 @@ impl Answers {
             let older = self.by_message.remove(&message.id).unwrap_or_default();
             older.into_iter().try_for_each(|older| self.done(batch, older))?;
         }
+        self.asked = self.asked.saturating_add(u64::from(!written.is_empty()));
         for (id, owed) in &written {
             batch.quota.inherit(row, *id);
             self.insert(*id, *owed);
@@ -119,12 +133,18 @@ impl Answers {
     pub(super) fn settle<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         while let Some(&(due, id)) = self.later.first().filter(|(due, _)| *due <= batch.now) {
             self.later.remove(&(due, id));
-            self.ready.insert(id);
+            let is_spare = self.owed.get(&id).is_some_and(|owed| owed.is_spare);
+            self.ready.insert((is_spare, id));
         }
         let oldest = batch.now.minus(batch.epoch_length);
-        let is_late = |id: &&RowId| self.owed.get(id).is_some_and(|owed| owed.due < oldest);
-        let late: Vec<RowId> = self.ready.iter().filter(is_late).copied().collect();
+        let is_late = |id: &RowId| self.owed.get(id).is_some_and(|owed| owed.due < oldest);
+        let late: Vec<RowId> = self.ready.iter().map(|(_, id)| *id).filter(is_late).collect();
         late.into_iter().try_for_each(|id| self.done(batch, id))
+    }
+
+    /// How many messages have asked for answers since this was asked last, and how many wait for one.
+    pub(super) fn take_asked(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.asked), size(self.by_message.len()))
     }
 
     /// Whether one may go.
@@ -138,9 +158,10 @@ impl Answers {
         batch: &mut Batch<'_, '_, R>,
         fate: impl FnOnce(&Batch<'_, '_, R>, &MessageId) -> Result<(Status, Class), StoreError>,
     ) -> Result<Option<Answer>, StoreError> {
-        let ready: Vec<RowId> = self.ready.iter().copied().collect();
+        let is_spare = self.ready.first().is_some_and(|(is_spare, _)| *is_spare);
+        let ready: Vec<RowId> = self.ready.iter().filter(|(spare, _)| *spare == is_spare).map(|(_, id)| *id).collect();
         let Some(&row) = choose(&ready, batch.rng) else { return Ok(None) };
-        let Some(Owed { message, due }) = self.owed.get(&row).copied() else { return Ok(None) };
+        let Some(Owed { message, due, .. }) = self.owed.get(&row).copied() else { return Ok(None) };
         let (status, class) = fate(batch, &message)?;
         // Where answers wait for next to nothing the MTA has hardly been asked: then for a little while longer.
         if (status, class) == (Status::Held, Class::None) && batch.now.since(due) < batch.epoch_length / UNASKED {
@@ -163,7 +184,7 @@ impl Answers {
             }
         }
         self.later.remove(&(owed.due, id));
-        self.ready.remove(&id);
+        self.ready.remove(&(owed.is_spare, id));
         batch.quota.release(id);
         batch.txn.delete(Shelf::Answers, id)
     }
@@ -175,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_as_it_was_written() {
-        let row = Owed { message: MessageId([1; 16]), due: Time::from_millis(2) };
-        assert_eq!(Owed::decode(&row.encode()).unwrap(), row);
+        for is_spare in [false, true] {
+            let row = Owed { message: MessageId([1; 16]), due: Time::from_millis(2), is_spare };
+            assert_eq!(Owed::decode(&row.encode()).unwrap(), row);
+        }
     }
 }

@@ -80,6 +80,11 @@ impl Exit {
         Ok(())
     }
 
+    /// How many messages have asked for answers since this was asked last, and how many wait for one.
+    pub(super) fn take_asked(&mut self) -> (u64, u64) {
+        self.answers.take_asked()
+    }
+
     /// Sends one of the answers that are due, if there is one; says whether it did.
     pub(super) fn answer<R: CryptoRng>(
         &mut self,

@@ -24,6 +24,7 @@ mod keys;
 mod loops;
 mod meter;
 mod outbox;
+mod pace;
 mod parts;
 mod pings;
 mod pool;

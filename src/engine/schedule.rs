@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::first_hops::{FirstHop, FirstHops};
 use super::health::{Health, LoopFigures};
 use super::loops::Loops;
+use super::pace::Paces;
 use super::pings::{PingAnswer, PingAsk, Pings};
 use super::relay::Relay;
 use crate::directory::{Document, Measured};
@@ -27,14 +28,15 @@ pub(super) struct Schedule {
     next: Option<Time>,
     firsts: FirstHops,
     loops: Loops,
+    paces: Paces,
     health: Health,
     pings: Pings,
 }
 
 impl Schedule {
     pub(super) fn open(store: &Store) -> Result<Self, StoreError> {
-        let (firsts, loops) = (FirstHops::open(store)?, Loops::open(store)?);
-        Ok(Self { next: None, firsts, loops, health: Health::open(store)?, pings: Pings::open(store)? })
+        let (firsts, loops, paces) = (FirstHops::open(store)?, Loops::open(store)?, Paces::open(store)?);
+        Ok(Self { next: None, firsts, loops, paces, health: Health::open(store)?, pings: Pings::open(store)? })
     }
 
     /// The next slot; none while nothing may be sent.
@@ -104,13 +106,15 @@ impl Schedule {
             return Ok(());
         };
         let params = document.params();
+        let (asked, waiting) = exit.take_asked();
+        let times = u32::from(self.paces.renew(batch, params, asked, waiting)?.times());
         let mut slot = match self.next {
             Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP => slot,
-            _ => batch.now.plus(next_slot(params, batch.rng)),
+            _ => batch.now.plus(next_slot(params, batch.rng) / times),
         };
         while slot <= batch.now {
             self.slot(batch, document, entry, relay, exit)?;
-            slot = slot.plus(next_slot(params, batch.rng));
+            slot = slot.plus(next_slot(params, batch.rng) / times);
         }
         self.next = Some(slot);
         Ok(())

@@ -6,6 +6,7 @@ pub mod epoch;
 pub mod firsts;
 pub mod forecast;
 pub mod health;
+pub mod pace;
 pub mod random;
 pub mod receipt;
 pub mod retry;

@@ -70,6 +70,8 @@ pub enum Shelf {
     Surbs,
     /// Reply blocks by which this node, as an exit, has still to answer.
     Answers,
+    /// How often this node sends.
+    Pace,
 }
 
 /// Sets of 16-byte marks, one set an epoch.

@@ -41,7 +41,7 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 12] = [
+pub(super) const SHELVES: [Shelf; 13] = [
     Shelf::Pool,
     Shelf::Spool,
     Shelf::Fragments,
@@ -54,6 +54,7 @@ pub(super) const SHELVES: [Shelf; 12] = [
     Shelf::Pings,
     Shelf::Surbs,
     Shelf::Answers,
+    Shelf::Pace,
 ];
 
 impl Shelf {
@@ -71,6 +72,7 @@ impl Shelf {
             Self::Pings => "rows/pings",
             Self::Surbs => "rows/surbs",
             Self::Answers => "rows/answers",
+            Self::Pace => "rows/pace",
         })
     }
 
@@ -89,6 +91,7 @@ impl Shelf {
             Self::Pings => 12,
             Self::Surbs => 9,
             Self::Answers => 10,
+            Self::Pace => 13,
         }
     }
 }

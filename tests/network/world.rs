@@ -88,8 +88,12 @@ pub struct Plan {
     pub header: &'static str,
     /// Whether the senders can be told what becomes of their mail.
     pub tells: bool,
+    /// When the entries give up.
+    pub give_up: Duration,
     /// The nodes that take mail in; all, if there is none.
     pub entry: Option<usize>,
+    /// Of every three nodes one is an exit, and no more than so many.
+    pub exits: usize,
 }
 
 impl Plan {
@@ -109,7 +113,9 @@ impl Plan {
             trouble: Trouble::Nothing,
             header: "",
             tells: true,
+            give_up: GIVE_UP,
             entry: None,
+            exits: usize::MAX,
         }
     }
 }
@@ -132,7 +138,7 @@ const MEAN_DELAY: Duration = Duration::from_secs(600);
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 /// Longer than a packet is under way: when nobody has waited for anything for so long, nothing comes any more but cover.
 const LONGEST_WAY: Duration = Duration::from_secs(4 * 3600);
-/// When the entries give up.
+/// When the entries give up, if nothing else is planned.
 pub const GIVE_UP: Duration = Duration::from_secs(30 * 3600);
 /// How often it is looked whether somebody waits.
 const LOOK: Duration = Duration::from_secs(900);
@@ -239,9 +245,10 @@ impl World {
             demo: true,
             ..Params::default()
         };
-        let tells = plan.tells;
-        let (nodes, descriptors) =
-            (0..plan.nodes).map(|n| node(n, &params, tells, &mut rng)).unzip::<_, _, Vec<_>, Vec<_>>();
+        let (exits, entry) = (plan.exits, EntrySetup { give_up: plan.give_up, ..entry_setup(plan.tells) });
+        let (nodes, descriptors) = (0..plan.nodes)
+            .map(|n| node(n, n % 3 == 0 && n / 3 < exits, &params, &entry, &mut rng))
+            .unzip::<_, _, Vec<_>, Vec<_>>();
         let ids = descriptors.iter().enumerate().map(|(n, signed)| (signed.descriptor().id(), n)).collect();
         let document = document(params, descriptors, &mut rng);
         let lives = vec![0; plan.nodes];
@@ -281,7 +288,9 @@ impl World {
 
     fn schedule_plan(&mut self) {
         for mail in 0..self.plan.mails {
-            let node = self.plan.entry.unwrap_or_else(|| self.rng.random_range(0..self.nodes.len()));
+            // A node's own mail never goes out at itself.
+            let first = usize::from(self.plan.exits == 1);
+            let node = self.plan.entry.unwrap_or_else(|| self.rng.random_range(first..self.nodes.len()));
             for again in 0..self.plan.handed_in {
                 let at = self.moment();
                 self.at(at, Event::Submit { node, mail, again });
@@ -730,7 +739,7 @@ fn text(mail: usize, size: usize) -> Vec<u8> {
 }
 
 /// Node `n`: its engine's setup, its empty disk, and the descriptor that the document names it by.
-fn node(n: usize, params: &Params, tells: bool, rng: &mut StdRng) -> (Node, Signed) {
+fn node(n: usize, is_exit: bool, params: &Params, entry: &EntrySetup, rng: &mut StdRng) -> (Node, Signed) {
     let identity = IdentityKey::from_seed(&Secret::filled(|seed| rng.fill_bytes(seed)));
     let me = identity.node_id();
     let dedup: [u8; 32] = rng.random();
@@ -742,7 +751,6 @@ fn node(n: usize, params: &Params, tells: bool, rng: &mut StdRng) -> (Node, Sign
         .map(Epoch)
         .map(|epoch| (epoch, MixKey::from_seed(store.mix_seed(epoch).unwrap()).public().clone()))
         .collect();
-    let is_exit = n.is_multiple_of(3);
     // Node 3 writes only to whom all mails of these tests are for.
     let domains = if n == 3 { Domains::Only(vec!["example.com".into()]) } else { Domains::All };
     let descriptor = Descriptor {
@@ -760,6 +768,7 @@ fn node(n: usize, params: &Params, tells: bool, rng: &mut StdRng) -> (Node, Sign
         measured: None,
         mix_keys,
     };
+    let entry = entry.clone();
     let setup = move || Setup {
         me,
         suffix: "fog".into(),
@@ -773,7 +782,7 @@ fn node(n: usize, params: &Params, tells: bool, rng: &mut StdRng) -> (Node, Sign
             limits: Limits::default(),
             gateways: vec![],
         }),
-        entry: entry_setup(tells),
+        entry: entry.clone(),
         block: Arc::new(BlockList::new(&Secret::filled(|key| *key = dedup))),
         dedup_key: Secret::filled(|key| *key = dedup),
     };
@@ -790,7 +799,8 @@ pub fn entry_setup(tells: bool) -> EntrySetup {
 
 /// The setups and disks of `n` nodes and their document, without a world.
 pub fn bare_network(n: usize, params: Params, rng: &mut StdRng) -> (Vec<(Setup, MemoryDisk)>, Document) {
-    let (nodes, descriptors): (Vec<_>, Vec<_>) = (0..n).map(|n| node(n, &params, false, rng)).unzip();
+    let (nodes, descriptors): (Vec<_>, Vec<_>) =
+        (0..n).map(|n| node(n, n % 3 == 0, &params, &entry_setup(false), rng)).unzip();
     let document = document(params, descriptors, rng);
     (nodes.into_iter().map(|node| ((node.setup)(), node.disk)).collect(), document)
 }
