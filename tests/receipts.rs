@@ -224,6 +224,23 @@ fn an_exit_with_more_mail_than_slots_for_answers_sends_more_often_from_the_next_
     assert_eq!(world.counts(|counts| counts.receipted), 180);
 }
 
+/// All at once, for days: packets vanish, links break, nodes crash and clocks are set, while keys and documents change.
+#[test]
+fn whatever_breaks_for_days_each_mail_arrives_or_its_sender_is_told() {
+    let mut all = Tally::default();
+    for seed in 0..seeds() {
+        let faults = Faults { vanishing: 0.03, loss: 0.05, ack_loss: 0.05, crashes: 30, torn: 10, deferral: 0.1 };
+        let (days, give_up, clock_steps) = (3, HOUR * 24 * 5, 12);
+        let (_, tally) = run(Plan { days, give_up, faults, clock_steps, ..plan(1000 + seed) });
+        all.once += tally.once;
+        all.twice += tally.twice;
+        all.told += tally.told;
+    }
+    println!("{all:?}");
+    let mails = 24 * usize::try_from(seeds()).unwrap();
+    assert!(all.once * 100 >= mails * 90, "{all:?}");
+}
+
 /// Nobody can be told: then it stays in the list, as given up.
 #[test]
 fn where_nobody_can_be_told_the_mail_is_listed_as_given_up() {

@@ -84,6 +84,8 @@ pub struct Plan {
     /// moment; none: one document for all of a few hours.
     pub days: u32,
     pub trouble: Trouble,
+    /// Times that a node's clock is set, forth or back, for some hours.
+    pub clock_steps: usize,
     /// What stands in the header of every mail of receipts.
     pub header: &'static str,
     /// Whether the senders can be told what becomes of their mail.
@@ -111,6 +113,7 @@ impl Plan {
             faults: Faults::NONE,
             days: 0,
             trouble: Trouble::Nothing,
+            clock_steps: 0,
             header: "",
             tells: true,
             give_up: GIVE_UP,
@@ -151,6 +154,8 @@ struct Node {
     descriptor: Descriptor,
     /// Which of the documents it goes by.
     goes_by: usize,
+    /// Milliseconds by which its clock is ahead.
+    ahead: i64,
     rng: StdRng,
 }
 
@@ -173,6 +178,7 @@ enum Event {
     Epoch,
     Document { node: usize, number: usize },
     Beat,
+    Clock { node: usize, ahead: i64 },
     Flood { from: usize, number: u64 },
     Look,
 }
@@ -304,6 +310,14 @@ impl World {
             let (node, at) = (self.rng.random_range(0..self.nodes.len()), self.moment());
             self.at(at, Event::Tear { node });
         }
+        for _ in 0..self.plan.clock_steps {
+            let (node, at) = (self.rng.random_range(0..self.nodes.len()), self.moment());
+            // Mostly by minutes or hours, sometimes by days.
+            let most: i64 = [60_000, 20 * 60_000, 3 * 3_600_000, 5 * 86_400_000][self.rng.random_range(0..4)];
+            let (ahead, hours) = (self.rng.random_range(-most..most), self.rng.random_range(1..7));
+            self.at(at, Event::Clock { node, ahead });
+            self.at(at.plus(Duration::from_secs(hours * 3600)), Event::Clock { node, ahead: 0 });
+        }
         let first = START.epoch(DAY);
         for day in 1..=u64::from(self.plan.days) {
             self.at(Time::epoch_start(first.plus(day), DAY), Event::Epoch);
@@ -394,6 +408,7 @@ impl World {
                 if !link.up {
                     link.up = true;
                     link.life += 1;
+                    self.compare_clocks(from, to);
                     let to = self.id(to);
                     self.tell(from, Input::LinkUp(to));
                 }
@@ -415,6 +430,11 @@ impl World {
                 self.nodes[node].goes_by = number;
                 let document = Box::new(self.documents[number].clone());
                 self.tell(node, Input::Document(document));
+            }
+            Event::Clock { node, ahead } => {
+                self.nodes[node].ahead = ahead;
+                self.wakes.remove(&node);
+                self.step(node, vec![]);
             }
             Event::Beat => (0..self.nodes.len()).for_each(|node| self.step(node, vec![])),
             Event::Wake { node } => {
@@ -477,23 +497,37 @@ impl World {
         self.tell(node, Input::Submit { token, request });
     }
 
+    /// What a node's clock says at `now`.
+    fn clock_of(&self, node: usize, now: Time) -> Time {
+        shifted(now, self.nodes[node].ahead)
+    }
+
+    /// Each of the two ends of a link hears the other's clock, as in their handshake.
+    fn compare_clocks(&mut self, from: usize, to: usize) {
+        for (one, other) in [(from, to), (to, from)] {
+            let (peer, said) = (self.id(other), self.clock_of(other, self.now));
+            self.tell(one, Input::Clock { peer, said });
+        }
+    }
+
     fn tell(&mut self, node: usize, input: Input) {
         self.step(node, vec![input]);
     }
 
     fn step(&mut self, node: usize, mut inputs: Vec<Input>) {
-        let now = self.now;
         if self.plan.days > 0 {
-            inputs.push(Input::Uptime(now.since(START)));
+            inputs.push(Input::Uptime(self.now.since(START)));
         }
+        let now = self.clock_of(node, self.now);
         let it = &mut self.nodes[node];
+        let ahead = it.ahead;
         let Some(engine) = &mut it.engine else { return };
         let Ok(outputs) = engine.handle(inputs, now, &mut it.rng) else {
             return self.crash(node);
         };
         if let Some(at) = engine.next_wakeup() {
-            let at = at.max(now.plus(Duration::from_millis(1)));
-            if self.wakes.get(&node).is_none_or(|set| *set <= now || at < *set) {
+            let at = shifted(at.max(now.plus(Duration::from_millis(1))), -ahead);
+            if self.wakes.get(&node).is_none_or(|set| *set <= self.now || at < *set) {
                 self.wakes.insert(node, at);
                 self.at(at, Event::Wake { node });
             }
@@ -724,6 +758,11 @@ impl World {
     }
 }
 
+fn shifted(at: Time, millis: i64) -> Time {
+    let by = Duration::from_millis(millis.unsigned_abs());
+    if millis < 0 { at.minus(by) } else { at.plus(by) }
+}
+
 /// A mail of about `size` bytes that does not compress.
 fn text(mail: usize, size: usize) -> Vec<u8> {
     let mut rng = StdRng::seed_from_u64(u64::try_from(mail).unwrap());
@@ -788,7 +827,7 @@ fn node(n: usize, is_exit: bool, params: &Params, entry: &EntrySetup, rng: &mut 
     };
     let rng = StdRng::seed_from_u64(rng.next_u64());
     let signed = descriptor.clone().sign(&identity).unwrap();
-    (Node { engine: None, disk, setup: Box::new(setup), identity, descriptor, goes_by: 0, rng }, signed)
+    (Node { engine: None, disk, setup: Box::new(setup), identity, descriptor, goes_by: 0, ahead: 0, rng }, signed)
 }
 
 /// What becomes of mail; its senders are told if `tells`.
