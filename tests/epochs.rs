@@ -497,10 +497,12 @@ fn the_document_says_for_how_long_keys_of_a_node_are_published() {
 #[test]
 fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_behind() {
     let faults = Faults { loss: 0.02, ack_loss: 0.02, crashes: 30, torn: 15, deferral: 0.1, vanishing: 0.0 };
-    let mut world = World::new(Plan { nodes: NODES, mails: 80, days: 30, faults, ..Plan::new(77) });
+    let give_up = DAY * 5;
+    let mut world = World::new(Plan { nodes: NODES, mails: 80, days: 30, faults, give_up, ..Plan::new(77) });
     world.run();
     let (missing, doubled) = world.tally();
     assert!(missing.is_empty() && doubled.is_empty(), "missing: {missing:?}, doubled: {doubled:?}");
+    assert!(world.told.is_empty(), "{:?}", world.told);
 
     let (mut ended, mut live) = (0, 0);
     for node in 0..NODES {

@@ -148,10 +148,10 @@ fn a_node_that_loses_packets_is_found_and_nobody_else_is_blamed_also_after_a_pow
     // By this seed it is no first hop of the one that measures: of those nothing is told.
     let mut net = Net::new(6, [MIX]);
     assert_eq!(net.engines[ME].measured(net.now), None, "nothing is known yet");
-    net.run(5 * HOUR);
+    net.run(7 * HOUR);
     assert_eq!(net.complaints(), [(MIX, 0)]);
     let figures = net.engines[ME].loops(net.now);
-    assert!(figures.back > 10 && figures.lost > 10, "{figures:?}");
+    assert!(figures.back > 5 && figures.lost > 5, "{figures:?}");
     let median = figures.median.unwrap();
     assert!((2 * MINUTE..20 * MINUTE).contains(&median), "four hops of a minute: {median:?}");
     net.cut_power();

@@ -55,7 +55,7 @@ fn run(plan: Plan) -> (World, Tally) {
     let mut world = World::new(plan);
     world.run();
     let tally = tally(&world, mails);
-    assert!(tally.lost.is_empty(), "seed {seed}: lost: {tally:?}");
+    assert!(tally.lost.is_empty(), "seed {seed}: lost: {tally:?}, {}", world.listing());
     (world, tally)
 }
 
@@ -173,21 +173,23 @@ fn the_loss_of_any_one_mix_behind_the_first_hop_costs_no_retry() {
     assert!(tried >= 2, "{tried}");
 }
 
-/// A try and its answers go by one first hop, and the next try by the other.
+/// A try and its answers go by one first hop, and the next try by the other, if that isn't the exit.
 #[test]
 fn the_loss_of_a_first_hop_costs_no_more_than_one_retry() {
-    let plan = |trouble| Plan { trouble, entry: Some(2), sizes: vec![700, 90_000, 300_000], ..plan(150) };
     let mut tried = 0;
-    // An exit that is gone costs the mail to it one more.
-    for first in (0..9).filter(|node| node % 3 != 0 && *node != 2) {
-        let (world, tally) = run(plan(Trouble::Swallows(first)));
-        if !world.firsts.contains(&first) {
+    for first in (1..9).filter(|node| *node != 2) {
+        let trouble = Trouble::Swallows(first);
+        let (world, tally) =
+            run(Plan { trouble, entry: Some(2), exits: 1, mails: 16, give_up: HOUR * 40, ..plan(150) });
+        // If the other one is the exit, all mail goes by this one.
+        if !world.firsts.contains(&first) || world.firsts.len() != 2 {
             continue;
         }
         tried += 1;
-        assert_eq!(tally, once(24), "without {first}");
+        assert_eq!(tally, once(16), "without {first}");
         assert!(world.counts(|counts| counts.again) > 0, "without {first}: nothing was sent again");
         assert!(world.tries.values().all(|tries| *tries <= 2), "without {first}: {:?}", world.tries);
+        break;
     }
     assert!(tried >= 1);
 }

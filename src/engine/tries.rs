@@ -82,14 +82,24 @@ impl Mail {
         }
     }
 
-    /// Whether it has anything for a slot with this first hop. A try goes by the one of its first slot, as long as that can
-    /// be reached, and one after which nothing was heard by another.
+    /// Whether it may have anything for a slot with this first hop: all of a try goes by that of its first slot, as long as
+    /// that can be reached.
     pub(super) fn goes_by(&self, hops: FirstHop<'_>) -> bool {
-        let Some(first) = self.row.first.filter(|first| hops.kept.contains(first)) else { return true };
-        match self.row.stage {
-            Stage::Leaving(_) => first == *hops.node,
-            _ => self.row.silent == 0 || first != *hops.node || hops.kept.len() == 1,
-        }
+        let leaves = matches!(self.row.stage, Stage::Leaving(_));
+        let first = self.row.first.filter(|first| leaves && hops.kept.contains(first));
+        first.is_none_or(|first| first == *hops.node)
+    }
+
+    /// Whether a try to `exit` may begin in a slot with this first hop. After one on which nothing was heard it goes by
+    /// another, if any other leads there.
+    fn begins_by<R: CryptoRng>(&self, batch: &mut Batch<'_, '_, R>, turn: Turn<'_>, exit: NodeId) -> bool {
+        let Turn { document, hops, .. } = turn;
+        let mut leads = |first: &NodeId| {
+            let front = Front { chain: &self.row.chain, firsts: std::slice::from_ref(first), full: &[] };
+            route::exit(document, &batch.setup.me, &[exit], front, batch.rng).is_ok()
+        };
+        let was_silent = self.row.silent > 0 && self.row.first == Some(*hops.node);
+        leads(hops.node) && !(was_silent && hops.kept.iter().any(|other| other != hops.node && leads(other)))
     }
 
     /// It has to have arrived by now: pieces that have not left would come too late. Says whether so many have left that an
@@ -168,9 +178,8 @@ impl Mail {
             return Ok(Prepared::Not(Piece::Stays));
         };
         self.next_exit = Some(exit);
-        let goes = Front { chain: &self.row.chain, firsts: turn.hops.only(), full: &[] };
-        if route::exit(turn.document, &batch.setup.me, &[exit], goes, batch.rng).is_err() {
-            // The slot's first hop is the exit itself, or its kin. A slot with another one comes.
+        if !self.begins_by(batch, turn, exit) {
+            // A slot with another first hop comes.
             return Ok(Prepared::Not(Piece::Stays));
         }
         match self.cut(batch, turn, id, exit, message) {

@@ -128,8 +128,11 @@ const LATENCY: Duration = Duration::from_millis(80);
 const RECONNECT: Duration = Duration::from_secs(5);
 /// The mails are handed in, and the crashes happen, within this span.
 const BUSY: Duration = Duration::from_secs(3 * 3600);
-/// By then everything must have arrived: far more than the longest path and the longest queue.
-const END: Duration = Duration::from_secs(120 * 3600);
+/// By then everything must have arrived, or been given up: far more than the longest path and the longest queue. For longer
+/// no document is good.
+const END: Duration = Duration::from_secs(72 * 3600);
+/// As much, after days with documents: mails may be given up after five.
+const END_OF_DAYS: Duration = Duration::from_secs(7 * 86_400);
 const DAY: Duration = Duration::from_secs(86_400);
 /// In a network of many days, a slot comes so seldom.
 const SELDOM: Duration = Duration::from_secs(3600);
@@ -319,11 +322,11 @@ impl World {
             self.at(at.plus(Duration::from_secs(hours * 3600)), Event::Clock { node, ahead: 0 });
         }
         let first = START.epoch(DAY);
-        for day in 1..=u64::from(self.plan.days) {
-            self.at(Time::epoch_start(first.plus(day), DAY), Event::Epoch);
-        }
         if self.plan.days > 0 {
-            for beat in 1..(self.plan.days + 1) * 48 {
+            for day in 1..self.end().as_secs() / DAY.as_secs() {
+                self.at(Time::epoch_start(first.plus(day), DAY), Event::Epoch);
+            }
+            for beat in 1..(self.plan.days + 7) * 48 {
                 self.at(START.plus(BEAT * beat), Event::Beat);
             }
         }
@@ -368,13 +371,17 @@ impl World {
             if self.quiet_since.is_some_and(|since| at.since(since) > longest) {
                 break;
             }
-            if at.since(START) > END + DAY * self.plan.days {
+            if at.since(START) > self.end() {
                 // Who wants to know why will see what is missing.
                 break;
             }
             self.now = self.now.max(at);
             self.play(event);
         }
+    }
+
+    fn end(&self) -> Duration {
+        if self.plan.days == 0 { END } else { END_OF_DAYS + DAY * self.plan.days }
     }
 
     fn play(&mut self, event: Event) {
@@ -739,6 +746,17 @@ impl World {
     pub fn listed_as(&mut self, node: usize, state: &str) -> usize {
         self.tell(node, Input::Queue { token: Token(0), ask: QueueAsk::List });
         self.listed.iter().filter(|listed| listed.state.word() == state).count()
+    }
+
+    /// What each node says of the mails that it has, and how late it is: for whoever asks why one is missing.
+    pub fn listing(&mut self) -> String {
+        let mut all = format!("after {} h", self.now.since(START).as_secs() / 3600);
+        for node in 0..self.nodes.len() {
+            self.tell(node, Input::Queue { token: Token(0), ask: QueueAsk::List });
+            let listed = self.listed.iter().map(|listed| format!("{} for {} h", listed.state.word(), listed.hours));
+            all += &format!("; {node}: {}", listed.collect::<Vec<_>>().join(", "));
+        }
+        all
     }
 
     pub fn trace(&self) -> u64 {
