@@ -73,6 +73,7 @@ fn a_batch_that_is_cut_off_or_broken_reaches_no_node() {
         (format!("{whole}body\n.\n"), "4.3.5 fog: a line of the batch is no SMTP command, or not one that fits there"),
         (whole.replace("<bob@", "<@relay:bob@"), "4.1.3 fog: the recipient is not a mail address"),
         (whole.replace("<bob@", "<-bob@"), "4.1.3 fog: the recipient is not a mail address"),
+        (whole.replace("<sender@canary.example>", "<>").replace("<bob@", "<-bob@"), "4.1.3 fog: the recipient is"),
         (
             whole.replace("bob@canary.example.fog", "bob@canary.example"),
             "4.1.2 fog: the recipient is not an address of the anonymous network",
@@ -82,8 +83,23 @@ fn a_batch_that_is_cut_off_or_broken_reaches_no_node() {
             "4.3.4 fog: the mail is bigger than the network takes",
         ),
     ] {
-        assert_eq!(deferred_line(&args(&socket), batch.as_bytes()).as_deref(), Some(want));
+        let line = deferred_line(&args(&socket), batch.as_bytes()).unwrap();
+        assert!(line.starts_with(want), "{line}");
     }
+}
+
+#[test]
+fn beside_a_recipient_that_is_none_the_others_are_handed_in_once_the_sender_is_told() {
+    let bad = String::from_utf8(BATCH.to_vec()).unwrap().replace("<bob@", "<-bob@");
+    let node = Node::start_with(vec![accepting(1), accepting(1)]);
+    assert_eq!(deferred_line(&args(&node.socket()), bad.as_bytes()), None);
+    let [told, sent] = node.all_heard().try_into().unwrap();
+    assert!(told.recipients[0].is_routed() && !text(&told.mail).contains("canary"));
+    assert_eq!(sent.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(), ["alice@canary.example.fog"]);
+    // Else none gets it: Exim keeps it for all.
+    let node = Node::start(Some(Reply::refusing(Reason::BadAddress)));
+    let line = deferred_line(&args(&node.socket()), bad.as_bytes()).unwrap();
+    assert_eq!(line, "4.1.3 fog: the recipient is not a mail address");
 }
 
 /// Every 7th cut and those around the end: each is a process of its own.

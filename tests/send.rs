@@ -265,10 +265,60 @@ fn whatever_is_wrong_with_a_piped_mail_it_stays_with_the_mta() {
         (MAIL, "4.3.5 fog: flags=DORq is wanted in master.cf"),
         (b"", "4.3.5 fog: flags=DORq is wanted in master.cf"),
         (outside, "4.1.2 fog: the recipient is not an address of the anonymous network"),
-        (&vec![b'x'; (64 << 20) + 1], "4.3.4 fog: the mail is bigger than the network takes"),
+        (
+            b"Return-Path: <a@x.org>\nDelivered-To: -canary@x.fog\n\nbody\n",
+            "4.1.3 fog: the recipient is not a mail address",
+        ),
     ] {
         assert_eq!(deferred_line(&mta_args(&socket), input).as_deref(), Some(want));
     }
+}
+
+#[test]
+fn what_is_wrong_for_good_is_the_nodes_to_tell_its_sender() {
+    let from = |sender: &str, to: &str, mail: &str| format!("Return-Path: <{sender}>\nDelivered-To: {to}\n{mail}");
+    let (carol, door) = ("carol@home.example", "anon@fog.invalid");
+    for (piped, line) in [
+        (from(carol, "-canary@x.fog", "Subject: canary\n\nbody\n"), "4.1.3 fog: the recipient is not a mail address"),
+        (from(carol, door, "Subject: canary\n\nbody\n"), "4.1.3 fog: the mail names no recipient in Anon-To or"),
+        (from(carol, door, "Anon-To: canary\n\nbody\n"), "4.1.3 fog: a recipient in Anon-To is no mail address"),
+        (from(carol, door, "Anon-Post-To: can ary\n\nbody\n"), "4.1.3 fog: a group in Anon-Post-To is no newsgroup"),
+    ] {
+        // Taken by the node: Postfix hears nothing, and lets go of it.
+        let node = Node::start(accepting(1));
+        assert_eq!(deferred_line(&mta_args(&node.socket()), piped.as_bytes()), None, "{line}");
+        let request = node.heard();
+        assert!(request.recipients.iter().all(|recipient| recipient.is_routed()), "none that any node takes");
+        assert_eq!(request.sender.unwrap().to_string(), carol);
+        assert!(!text(&request.mail).contains("canary"), "of the mail nothing but a mark");
+        // Not taken: it says what it knows, and keeps the mail.
+        let refused = Reply { outcomes: vec![Outcome::Permanent(Reason::BadAddress)] };
+        let node = Node::start(Some(refused));
+        let said = deferred_line(&mta_args(&node.socket()), piped.as_bytes()).unwrap();
+        assert!(said.starts_with(line), "{said}");
+        // Nobody could be told: no node is asked.
+        let (_dir, socket) = no_socket();
+        let said = deferred_line(&mta_args(&socket), piped.replace(carol, "").as_bytes()).unwrap();
+        assert!(said.starts_with(line), "{said}");
+    }
+    // The mark is the mail's.
+    let mark = |body: &str| {
+        let node = Node::start(accepting(1));
+        let piped = from(carol, "-x@x.fog", body);
+        assert_eq!(deferred_line(&mta_args(&node.socket()), piped.as_bytes()), None);
+        node.heard().mail
+    };
+    assert!(mark("a") == mark("a") && mark("a") != mark("b"));
+}
+
+#[test]
+fn of_a_mail_that_no_node_takes_for_its_size_the_node_gets_the_beginning() {
+    let node = Node::start(Some(Reply::refusing(Reason::MailTooBig)));
+    let huge = [PIPED, &vec![b'x'; 70 << 20]].concat();
+    let line = deferred_line(&mta_args(&node.socket()), &huge).unwrap();
+    assert_eq!(line, "4.3.4 fog: the mail is bigger than the network takes");
+    let mail = node.heard().mail;
+    assert!(mail.len() > 60 << 20 && mail.len() <= 64 << 20, "{}", mail.len());
 }
 
 #[test]

@@ -11,11 +11,15 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((1..=MAX_TRANSACTIONS).contains(&mails.len()));
         let mut again = Vec::new();
         for mail in &mails {
-            assert!((1..=MAX_RECIPIENTS).contains(&mail.recipients.len()));
+            let least = usize::from(!mail.misaddressed);
+            assert!((least..=MAX_RECIPIENTS).contains(&mail.recipients.len()));
             let sender = mail.sender.as_ref().map(ToString::to_string).unwrap_or_default();
             again.extend_from_slice(format!("MAIL FROM:<{sender}>\n").as_bytes());
             for recipient in &mail.recipients {
                 again.extend_from_slice(format!("RCPT TO:<{recipient}>\n").as_bytes());
+            }
+            if mail.misaddressed {
+                again.extend_from_slice(b"RCPT TO:<>\n");
             }
             again.extend_from_slice(b"DATA\n");
             for line in mail.mail.split_inclusive(|&b| b == b'\n') {

@@ -17,8 +17,10 @@ const MAX_COMMAND: usize = 2048;
 pub struct Transaction {
     /// The envelope sender; `None` is the null sender, or one that is no address for us.
     pub sender: Option<Address>,
-    /// The envelope recipients, 1 to `MAX_RECIPIENTS`.
+    /// The envelope recipients that are mail addresses, at most `MAX_RECIPIENTS`.
     pub recipients: Vec<Address>,
+    /// Whether there were others, which are none.
+    pub misaddressed: bool,
     /// The mail, the dots that were put in front of its lines taken off; line ends as they came.
     pub mail: Vec<u8>,
 }
@@ -35,9 +37,6 @@ pub enum BsmtpError {
     /// A command that is none, or at the wrong place.
     #[error("a line of the batch is no SMTP command, or not one that fits there")]
     Command,
-    /// A recipient that is no mail address.
-    #[error("the recipient is not a mail address")]
-    Recipient,
     /// A line that ends in another way than the first.
     #[error("a line of the batch does not end as the others do")]
     LineEnd,
@@ -60,23 +59,23 @@ pub enum BsmtpError {
 pub fn read(input: &[u8]) -> Result<Vec<Transaction>, BsmtpError> {
     let mut lines = Lines::of(input);
     let mut found = Vec::new();
-    let mut begun: Option<(Option<Address>, Vec<Address>)> = None;
+    let mut begun: Option<Transaction> = None;
     while let Some(line) = lines.next()? {
         let first = lines.is_first();
         match (Command::read(line).ok_or(if first { BsmtpError::NotBsmtp } else { BsmtpError::Command })?, &mut begun) {
             (Command::Hello, None) => {}
-            (Command::Mail(sender), None) if found.len() < MAX_TRANSACTIONS => begun = Some((sender, Vec::new())),
+            (Command::Mail(sender), None) if found.len() < MAX_TRANSACTIONS => {
+                begun = Some(Transaction { sender, recipients: Vec::new(), misaddressed: false, mail: Vec::new() });
+            }
             (Command::Mail(_), None) => return Err(BsmtpError::TooMany),
-            (Command::Recipient(_), Some((_, recipients))) if recipients.len() == MAX_RECIPIENTS => {
+            (Command::Recipient(_), Some(begun)) if begun.recipients.len() == MAX_RECIPIENTS => {
                 return Err(BsmtpError::TooMany);
             }
-            (Command::Recipient(address), Some((_, recipients))) => {
-                recipients.push(address.ok_or(BsmtpError::Recipient)?);
-            }
-            (Command::Data, Some((_, recipients))) if !recipients.is_empty() => {
-                let mail = lines.mail()?;
-                let (sender, recipients) = begun.take().unwrap_or_default();
-                found.push(Transaction { sender, recipients, mail });
+            (Command::Recipient(Some(address)), Some(begun)) => begun.recipients.push(address),
+            (Command::Recipient(None), Some(begun)) => begun.misaddressed = true,
+            (Command::Data, Some(addressed)) if addressed.misaddressed || !addressed.recipients.is_empty() => {
+                addressed.mail = lines.mail()?;
+                found.extend(begun.take());
             }
             (Command::Quit, None) if lines.rest.is_empty() => break,
             _ => return Err(BsmtpError::Command),
@@ -155,8 +154,8 @@ impl Command {
             return Some(Self::Mail(Address::parse(sender).ok()));
         }
         if let Some(path) = after(line, "RCPT TO:") {
-            let recipient = angle(path).and_then(|(recipient, _)| Address::parse(recipient).ok());
-            return Some(Self::Recipient(recipient));
+            let (recipient, _) = angle(path)?;
+            return Some(Self::Recipient(Address::parse(recipient).ok()));
         }
         match line.split(' ').next()?.to_ascii_uppercase().as_str() {
             "HELO" | "EHLO" | "LHLO" => Some(Self::Hello),
@@ -246,7 +245,7 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_nothing_is_taken() {
-        use BsmtpError::{Command, CutOff, Dot, LineEnd, NotBsmtp, Recipient, TooMany};
+        use BsmtpError::{Command, CutOff, Dot, LineEnd, NotBsmtp, TooMany};
         let two = format!("{FRONT}1\n.\n");
         for (input, want) in [
             (String::new(), NotBsmtp),
@@ -278,11 +277,9 @@ mod tests {
             ("MAIL FROM:a@b.org\n".to_owned(), NotBsmtp),
             (format!("HELO {}\n", "x".repeat(MAX_COMMAND)), NotBsmtp),
             ("MAIL FROM:<a@b.org>\nRCPT TO:<c@d\0.fog>\n".to_owned(), Command),
-            ("MAIL FROM:<a@b.org>\nRCPT TO:c@d.fog\n".to_owned(), Recipient),
-            ("MAIL FROM:<a@b.org>\nRCPT TO:<>\n".to_owned(), Recipient),
-            ("MAIL FROM:<a@b.org>\nRCPT TO:<-c@d.fog>\n".to_owned(), Recipient),
-            ("MAIL FROM:<a@b.org>\nRCPT TO:<@x,@y:c@d.fog>\n".to_owned(), Recipient),
-            ("MAIL FROM:<a@b.org>\nRCPT TO:<c@d.fog>RCPT TO:<e@d.fog>\n".to_owned(), Recipient),
+            ("MAIL FROM:<a@b.org>\nRCPT TO:c@d.fog\n".to_owned(), Command),
+            ("MAIL FROM:<a@b.org>\nRCPT TO:<-c@d.fog>\n".to_owned(), CutOff),
+            ("MAIL FROM:<a@b.org>\nRCPT TO:<c@d.fog>RCPT TO:<e@d.fog>\n".to_owned(), Command),
             ("MAIL FROM:<a@b.org>\r\nRCPT TO:<c@d.fog>\n".to_owned(), LineEnd),
             ("MAIL FROM:<>\r\nRCPT TO:<c@d.fog>\r\nDATA\r\na\n.\nMAIL FROM:<x@y>\r\n.\r\n".to_owned(), LineEnd),
             (format!("MAIL FROM:<>\n{}", "RCPT TO:<c@d.fog>\n".repeat(MAX_RECIPIENTS + 1)), TooMany),
@@ -292,6 +289,21 @@ mod tests {
             assert_eq!(plain(&input), Err(want), "{start:?}");
         }
         assert_eq!(plain(&two.repeat(MAX_TRANSACTIONS)).unwrap().len(), MAX_TRANSACTIONS);
+    }
+
+    #[test]
+    fn recipients_that_are_no_addresses_are_told_of_beside_the_others() {
+        for bad in ["", "-c@d.fog", "@x,@y:c@d.fog", "c@[192.0.2.1].fog"] {
+            let [alone] = read(format!("MAIL FROM:<a@b.org>\nRCPT TO:<{bad}>\nDATA\nhi\n.\n").as_bytes())
+                .unwrap()
+                .try_into()
+                .unwrap();
+            assert_eq!((alone.misaddressed, alone.recipients.len(), alone.mail.as_slice()), (true, 0, &b"hi\n"[..]));
+            assert_eq!(alone.sender.unwrap().to_string(), "a@b.org");
+            let both = read(FRONT.replace("DATA", &format!("RCPT TO:<{bad}>\nDATA\n.")).as_bytes()).unwrap();
+            assert!(both[0].misaddressed && both[0].recipients.len() == 1, "{bad}");
+        }
+        assert!(!read(format!("{FRONT}.\n").as_bytes()).unwrap()[0].misaddressed);
     }
 
     /// As Exim writes it: a dot put in front of every line that begins with one, whatever else is in the mail.

@@ -30,27 +30,34 @@ pub fn read_all(input: impl Read) -> Result<Vec<u8>, InputError> {
     if mail.len() > MAX_MAIL { Err(InputError::TooBig) } else { Ok(mail) }
 }
 
+/// Reads `input` to its end, and keeps `MAX_MAIL` bytes of it and one more. No node takes a mail of so many, and each says so
+/// to whom it may be said; and whoever writes it is not cut off.
+///
+/// # Errors
+/// What reading gave.
+pub fn read_start(mut input: impl Read) -> io::Result<Vec<u8>> {
+    let mut mail = Vec::new();
+    let limit = u64::try_from(MAX_MAIL).unwrap_or(u64::MAX).saturating_add(1);
+    input.by_ref().take(limit).read_to_end(&mut mail)?;
+    io::copy(&mut input, &mut io::sink())?;
+    Ok(mail)
+}
+
 /// A mail as pipe(8) hands it over.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Piped<'a> {
     /// The envelope sender; `None` is the null sender, or one that is no address for us.
     pub sender: Option<Address>,
-    /// The envelope recipient.
-    pub recipient: Address,
+    /// The envelope recipient; `None` is one that is no mail address.
+    pub recipient: Option<Address>,
     /// The mail, with the lines that pipe(8) put in front of it taken off.
     pub mail: &'a [u8],
 }
 
-/// Why the lines in front of the mail give no envelope. Carries no address.
+/// The lines in front of the mail are not those that `flags=DORq` makes.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
-pub enum PipedError {
-    /// They are not those that `flags=DORq` makes.
-    #[error("flags=DORq is wanted in master.cf")]
-    Flags,
-    /// The recipient is no mail address.
-    #[error("the recipient is not a mail address")]
-    Recipient,
-}
+#[error("flags=DORq is wanted in master.cf")]
+pub struct WrongFlags;
 
 /// Takes the envelope off the front of what pipe(8) writes with `flags=DORq`.
 ///
@@ -59,15 +66,14 @@ pub enum PipedError {
 /// Only this run of lines counts: the mail behind it may begin with fields of the same names, written by anybody.
 ///
 /// # Errors
-/// See [`PipedError`].
-pub fn envelope(input: &[u8]) -> Result<Piped<'_>, PipedError> {
-    let (sender, rest) = field(input, b"Return-Path: ").ok_or(PipedError::Flags)?;
-    let sender = sender.strip_prefix(b"<").and_then(|s| s.strip_suffix(b">")).ok_or(PipedError::Flags)?;
+/// They are others.
+pub fn envelope(input: &[u8]) -> Result<Piped<'_>, WrongFlags> {
+    let (sender, rest) = field(input, b"Return-Path: ").ok_or(WrongFlags)?;
+    let sender = sender.strip_prefix(b"<").and_then(|s| s.strip_suffix(b">")).ok_or(WrongFlags)?;
     let rest = field(rest, b"X-Original-To: ").map_or(rest, |(_, rest)| rest);
-    let (recipient, mail) = field(rest, b"Delivered-To: ").ok_or(PipedError::Flags)?;
-    let recipient = address(recipient).ok_or(PipedError::Recipient)?;
+    let (recipient, mail) = field(rest, b"Delivered-To: ").ok_or(WrongFlags)?;
     // A sender that is no address (a literal, say) only means that nobody can be told of a failure.
-    Ok(Piped { sender: address(sender), recipient, mail })
+    Ok(Piped { sender: address(sender), recipient: address(recipient), mail })
 }
 
 /// The value of the line that starts with `name`, and what follows the line.
@@ -121,10 +127,10 @@ fn is_exiting(stat: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn piped(input: &str) -> Result<(Option<String>, String, String), PipedError> {
+    fn piped(input: &str) -> Result<(Option<String>, Option<String>, String), WrongFlags> {
         let Piped { sender, recipient, mail } = envelope(input.as_bytes())?;
         let mail = String::from_utf8(mail.to_vec()).unwrap();
-        Ok((sender.map(|sender| sender.to_string()), recipient.to_string(), mail))
+        Ok((sender.map(|sender| sender.to_string()), recipient.map(|recipient| recipient.to_string()), mail))
     }
 
     #[test]
@@ -148,7 +154,7 @@ mod tests {
             ("Return-Path: <>\r\nDelivered-To: j\u{f6}@dest.example.fog\r\n", None, "j\u{f6}@dest.example.fog"),
         ] {
             for tail in [received, "Delivered-To: evil@x.fog\n", "Return-Path: <evil@x>\n", "\n", ""] {
-                let want = (sender.map(str::to_owned), recipient.to_owned(), tail.to_owned());
+                let want = (sender.map(str::to_owned), Some(recipient.to_owned()), tail.to_owned());
                 assert_eq!(piped(&format!("{front}{tail}")), Ok(want), "{front}");
             }
         }
@@ -156,19 +162,25 @@ mod tests {
 
     #[test]
     fn other_flags_than_dorq_are_seen() {
-        for (front, want) in [
-            ("", PipedError::Flags),
-            ("Received: x\n", PipedError::Flags),
-            ("From a@b  Sun Nov 22 19:22:11 2026\nReturn-Path: <a@b>\nDelivered-To: a@b.fog\n", PipedError::Flags),
-            ("Delivered-To: a@b.fog\n", PipedError::Flags),
-            ("Return-Path: a@b\nDelivered-To: a@b.fog\n", PipedError::Flags),
-            ("Return-Path: <a@b>\nReceived: x\n", PipedError::Flags),
-            ("Return-Path: <a@b>\nX-Original-To: a@b.fog\nReceived: x\n", PipedError::Flags),
-            ("Return-Path: <a@b>\nDelivered-To: a@b.fog", PipedError::Flags),
-            ("Return-Path: <a@b>\nDelivered-To: -x@b.fog\n", PipedError::Recipient),
-            ("Return-Path: <a@b>\nDelivered-To: a@b.fog\u{0}\n", PipedError::Recipient),
+        for front in [
+            "",
+            "Received: x\n",
+            "From a@b  Sun Nov 22 19:22:11 2026\nReturn-Path: <a@b>\nDelivered-To: a@b.fog\n",
+            "Delivered-To: a@b.fog\n",
+            "Return-Path: a@b\nDelivered-To: a@b.fog\n",
+            "Return-Path: <a@b>\nReceived: x\n",
+            "Return-Path: <a@b>\nX-Original-To: a@b.fog\nReceived: x\n",
+            "Return-Path: <a@b>\nDelivered-To: a@b.fog",
         ] {
-            assert_eq!(piped(front), Err(want), "{front:?}");
+            assert_eq!(piped(front), Err(WrongFlags), "{front:?}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_that_is_no_address_leaves_the_sender_known() {
+        for recipient in ["-x@b.fog", "a@b.fog\u{0}", "a@", ""] {
+            let (sender, recipient, _) = piped(&format!("Return-Path: <a@b>\nDelivered-To: {recipient}\n")).unwrap();
+            assert_eq!((sender.as_deref(), recipient), (Some("a@b"), None));
         }
     }
 
@@ -176,6 +188,10 @@ mod tests {
     fn a_mail_above_the_bound_is_not_held() {
         assert!(matches!(read_all(io::repeat(b'x')), Err(InputError::TooBig)));
         assert_eq!(read_all(&b"x"[..]).unwrap(), b"x");
+        let mut long = io::repeat(b'x').take(u64::try_from(MAX_MAIL).unwrap() + 100_000);
+        assert_eq!(read_start(&mut long).unwrap().len(), MAX_MAIL + 1);
+        assert_eq!(long.limit(), 0, "its writer is not cut off");
+        assert_eq!(read_start(&b"x"[..]).unwrap(), b"x");
     }
 
     #[test]

@@ -33,12 +33,12 @@ impl Unfit {
     }
 }
 
-/// The request for one mail, its recipients found in the header if that is where they are.
+/// The request for one mail, for those of its recipients that are addresses; found in the header if that is where they are.
 ///
 /// # Errors
 /// See [`Unfit`]. One recipient outside the network is enough.
 pub fn request(mail: Transaction, suffix: &str, source: Source, dedup: Option<Vec<u8>>) -> Result<Request, Unfit> {
-    let Transaction { sender, recipients, mail } = mail;
+    let Transaction { sender, recipients, mail, .. } = mail;
     let (doors, mut recipients): (Vec<Address>, Vec<Address>) = recipients.into_iter().partition(is_door);
     if recipients.iter().any(|recipient| recipient.under_suffix(suffix).is_none()) {
         return Err(Unfit::Reason(Reason::NotFog));

@@ -128,12 +128,28 @@ async fn read(
             Some(Request::decode(&body, body.len()).map_err(|_| Reason::NotUnderstood))
         }
         Err(NoFrame::TooLong(length)) => {
-            // Read and thrown away, for closing a socket with something unread in it may take the reply along.
-            let thrown = copy(&mut stream.take(length.into()), &mut sink()).await;
-            thrown.is_ok_and(|thrown| thrown == u64::from(length)).then_some(Err(Reason::MailTooBig))
+            standing.wait();
+            *place = room.place().await;
+            timeout(BIG_LIMIT, read_start(stream, length, room.max_mail)).await.ok()?
         }
         Err(NoFrame::Ended) => None,
     }
+}
+
+/// A request with a mail that is too big, as far as the engine needs it to say so, and to tell its sender.
+async fn read_start(
+    stream: &mut (impl AsyncRead + Unpin),
+    length: u32,
+    max_mail: usize,
+) -> Option<Result<Request, Reason>> {
+    let mut start = Vec::new();
+    let kept = Request::start_len(max_mail);
+    read_until(stream, &mut start, kept).await.ok()?;
+    let rest = u64::from(length).saturating_sub(u64::try_from(kept).ok()?);
+    // Read and thrown away, for closing a socket with something unread in it may take the reply along.
+    let thrown = copy(&mut stream.take(rest), &mut sink()).await;
+    let is_whole = thrown.is_ok_and(|thrown| thrown == rest);
+    is_whole.then(|| Request::decode_start(&start, max_mail).map_err(|_| Reason::NotUnderstood))
 }
 
 async fn hand_on(request: Request, events: &mpsc::Sender<Event>) -> Reply {
@@ -215,12 +231,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_big_or_not_understood_is_refused_with_words() {
+    async fn what_is_too_big_is_the_engines_to_refuse_and_no_more_of_it_is_kept_than_says_so() {
+        let mut node = node();
+        let bytes = request(MAX_MAIL + (1 << 20)).encode().unwrap();
+        let engine = async {
+            let Some(Event::Submit { request: got, reply }) = node.events.recv().await else { panic!("no mail") };
+            assert_eq!(got, request(MAX_MAIL + 1));
+            reply.send(refusal(Reason::MailTooBig)).unwrap();
+        };
+        assert_eq!(tokio::join!(ask(&node.path, &bytes), engine).0, Some(refusal(Reason::MailTooBig)));
+        // Cut short it is nobody's.
+        let mut stream = UnixStream::connect(&node.path).await.unwrap();
+        stream.write_all(&bytes[..bytes.len() - 1]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 9]).await.unwrap(), 0);
+        assert!(node.events.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_refused_with_words() {
         let mut node = node();
         let mut other_version = request(1).encode().unwrap();
         other_version[PREFIX_LEN] = 99;
         for (bytes, reason) in [
-            (request(MAX_MAIL + (1 << 20)).encode().unwrap(), Reason::MailTooBig),
+            ([&u32::MAX.to_be_bytes()[..], &[9; 1000]].concat(), Reason::NotUnderstood),
             (other_version, Reason::NotUnderstood),
             (vec![0, 0, 0, 0], Reason::NotUnderstood),
         ] {

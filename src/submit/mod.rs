@@ -127,6 +127,11 @@ impl Request {
     /// # Errors
     /// `Malformed` if they are more than any such request has: nothing more must be read.
     pub fn body_len(prefix: [u8; PREFIX_LEN], max_mail: usize) -> Result<usize, Malformed> {
+        bounded(prefix, Self::longest(max_mail))
+    }
+
+    /// The longest body of a request for a mail of at most `max_mail` bytes.
+    const fn longest(max_mail: usize) -> usize {
         const WISH: usize = 1 + 1 + MAX_CHAIN * (1 + 4 + 32);
         const ENVELOPE: usize = 1
             + (1 + 3 * MARK_LEN)
@@ -135,7 +140,13 @@ impl Request {
             + WISH
             + 2
             + MAX_RECIPIENTS * (4 + MAX_ADDRESS);
-        bounded(prefix, max_mail.saturating_add(ENVELOPE + 4))
+        max_mail.saturating_add(ENVELOPE + 4)
+    }
+
+    /// How much of a body that is longer than `body_len` allows `decode_start` has to have.
+    #[must_use]
+    pub const fn start_len(max_mail: usize) -> usize {
+        Self::longest(max_mail).saturating_add(1)
     }
 
     /// The whole frame: length, then what `decode` takes.
@@ -180,24 +191,46 @@ impl Request {
     /// left over.
     pub fn decode(body: &[u8], max_mail: usize) -> Result<Self, Malformed> {
         let mut r = Reader::new(body);
-        version(&mut r)?;
+        let request = Self::envelope(&mut r)?;
+        let mail = r.prefixed(max_mail)?.to_vec();
+        r.finish()?;
+        Ok(Self { mail, ..request })
+    }
+
+    /// Reads the first `start_len` bytes of a request with a bigger mail than is taken: of that there is one byte more than
+    /// `max_mail` in it, so that whoever is to refuse it can.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub fn decode_start(start: &[u8], max_mail: usize) -> Result<Self, Malformed> {
+        let mut r = Reader::new(start);
+        let request = Self::envelope(&mut r)?;
+        let announced = usize::try_from(r.u32()?).map_err(|_| Malformed)?;
+        let kept = max_mail.saturating_add(1);
+        if announced < kept {
+            return Err(Malformed);
+        }
+        Ok(Self { mail: r.bytes(kept)?.to_vec(), ..request })
+    }
+
+    /// What stands in front of the mail.
+    fn envelope(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        version(r)?;
         let source = match r.u8()? {
             0 => Source::Person,
             1 => Source::Mta,
             2 => Source::Milter { marks: [r.array()?, r.array()?], text: r.array()? },
             _ => return Err(Malformed),
         };
-        let dedup = if present(&mut r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };
-        let sender = if present(&mut r)? { Some(Address::read(&mut r)?) } else { None };
-        let wish = Wish::read(&mut r)?;
+        let dedup = if present(r)? { Some(r.prefixed(MAX_DEDUP)?.to_vec()) } else { None };
+        let sender = if present(r)? { Some(Address::read(r)?) } else { None };
+        let wish = Wish::read(r)?;
         let count = usize::from(r.u16()?);
         if !(1..=MAX_RECIPIENTS).contains(&count) {
             return Err(Malformed);
         }
-        let recipients = (0..count).map(|_| Address::read(&mut r)).collect::<Result<_, _>>()?;
-        let mail = r.prefixed(max_mail)?.to_vec();
-        r.finish()?;
-        Ok(Self { source, dedup, sender, wish, recipients, mail })
+        let recipients = (0..count).map(|_| Address::read(r)).collect::<Result<_, _>>()?;
+        Ok(Self { source, dedup, sender, wish, recipients, mail: Vec::new() })
     }
 }
 

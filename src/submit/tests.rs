@@ -216,6 +216,23 @@ fn a_reply_that_is_empty_too_long_or_unknown_is_malformed() {
 }
 
 #[test]
+fn the_beginning_of_a_request_that_is_too_long_says_whose_it_is_and_that_it_is_too_long() {
+    for mail in [101, 5000, 60_000] {
+        let whole = Request { mail: vec![7; mail], ..request() };
+        let frame = whole.encode().unwrap();
+        let (_, body) = frame.split_at(4);
+        let start = body.get(..Request::start_len(100)).unwrap_or(body);
+        let read = Request::decode_start(start, 100).unwrap();
+        assert!(read == Request { mail: vec![7; 101], ..request() });
+        for cut in [0, 1, 20, 60] {
+            assert!(Request::decode_start(&start[..cut], 100).is_err());
+        }
+    }
+    let small = Request { mail: vec![7; 100], ..request() }.encode().unwrap();
+    assert!(Request::decode_start(&small[4..], 100).is_err(), "that one is not too long");
+}
+
+#[test]
 fn a_reply_answers_for_every_recipient_or_accepts_none() {
     let accepted = Outcome::Accepted(MessageId([9; 16]), QueueId([8; 6]));
     let refused = Outcome::Permanent(Reason::MailTooBig);

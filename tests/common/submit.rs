@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 
 pub(crate) const FOG: &str = env!("CARGO_BIN_EXE_fog");
-const MAX_MAIL: usize = 1 << 24;
+const MAX_MAIL: usize = 65 << 20;
 const ACCEPTED: Outcome = Outcome::Accepted(MessageId([7; 16]), QueueId([7; 6]));
 
 /// `fog` with these arguments and this on its standard input.

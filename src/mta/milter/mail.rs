@@ -208,7 +208,7 @@ impl Mail {
         let Known { marks, text } = sameness::marks(&mail, queue_id, arrived, &client);
         let source = Source::Milter { marks, text };
         let dedup = Some(queue_id.to_vec()).filter(|id| (1..=MAX_DEDUP).contains(&id.len()));
-        let mail = Transaction { sender: self.sender.clone(), recipients, mail };
+        let mail = Transaction { sender: self.sender.clone(), recipients, misaddressed: false, mail };
         request(mail, &self.policy.suffix, source, dedup).map_err(Refusal::unfit)
     }
 
