@@ -60,8 +60,13 @@ impl Global {
 
     /// As `load`, with these settings in place of those of `--set`.
     pub(super) fn load_with(&self, set: &[String]) -> Result<Config, CliError> {
-        let files = self.files().map_err(|(path, error)| unreadable(&path, &error))?;
+        let files = self.texts()?;
         Ok(Config::parse(&files, set, &self.dir())?)
+    }
+
+    /// The configuration's files as they are written, each with its name: the file itself, then those of `conf.d`.
+    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, CliError> {
+        self.files().map_err(|(path, error)| unreadable(&path, &error))
     }
 
     /// As `load`, for a program that is running and has nobody to tell.

@@ -17,6 +17,24 @@ pub(super) const COPIES: [&str; 3] = ["always_bcc", "sender_bcc_maps", "recipien
 pub(super) const OPEN: [&str; 4] =
     ["relay_domains", "mydestination", "virtual_alias_domains", "virtual_mailbox_domains"];
 
+/// The lists of domains whose mail is delivered on this machine, each with what may pass it on all the same.
+pub(super) const DELIVERED: [(&str, &[&str]); 2] =
+    [("mydestination", &["local_transport", "mailbox_transport"]), ("virtual_mailbox_domains", &["virtual_transport"])];
+
+/// Whether a transport (`name:nexthop`) takes mail to another machine. A program or a socket of this one does not.
+pub(super) fn leaves(transport: &str) -> bool {
+    let (name, next) = transport.split_once(':').unwrap_or((transport, ""));
+    let next = next.strip_prefix("inet:").unwrap_or(next);
+    let host = next.strip_prefix('[').and_then(|next| next.split(']').next());
+    let host = host.unwrap_or_else(|| next.split(':').next().unwrap_or_default());
+    let is_here = host == "localhost" || host == "::1" || host == "ipv6:::1" || host.starts_with("127.");
+    match name {
+        "smtp" | "relay" | "uucp" => !is_here,
+        "lmtp" => !next.starts_with("unix:") && !is_here,
+        _ => false,
+    }
+}
+
 /// The members of a list, each as it is written.
 pub(super) fn members(list: &str) -> Vec<String> {
     split(list, |c| c == ',' || c.is_ascii_whitespace())
@@ -92,6 +110,27 @@ mod tests {
             ("$a, proxy:mysql:/x", &["$a", "proxy:mysql:/x"]),
         ] {
             assert_eq!(members(list), want, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_transport_to_another_machine_is_told_from_one_of_this() {
+        for (transport, want) in [
+            ("", false),
+            (":", false),
+            ("local:mx.home.org", false),
+            ("virtual", false),
+            ("dovecot:", false),
+            ("lmtp:unix:private/dovecot-lmtp", false),
+            ("lmtp:inet:127.0.0.1:24", false),
+            ("lmtp:inet:[::1]:24", false),
+            ("lmtp:inet:store.home.org:24", true),
+            ("smtp:[127.0.0.1]:10025", false),
+            ("smtp:[10.0.0.1]", true),
+            ("smtp:", true),
+            ("relay:[mx.example.org]:25", true),
+        ] {
+            assert_eq!(leaves(transport), want, "{transport}");
         }
     }
 

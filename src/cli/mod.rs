@@ -11,6 +11,7 @@ pub mod exit;
 pub mod global;
 pub mod init;
 pub mod keys;
+mod local_domains;
 mod main_cf;
 mod master_cf;
 pub mod milter;

@@ -151,6 +151,7 @@ async fn serve(
         summary,
         authority: stand,
         links_up: Arc::clone(&watchers.links_up),
+        hands_over: config.hand_over.is_some(),
         exit_up: Arc::clone(&watchers.exit_up),
         held_back: Arc::clone(&watchers.held_back),
     };
@@ -158,8 +159,7 @@ async fn serve(
 
     tasks.spawn(listen::serve(sockets.links, known.clone(), events.clone(), window));
     tasks.spawn(control::serve(sockets.control, control));
-    let exit = sockets.exit.map(|exit| exit_socket::serve(exit, events.clone()));
-    exit.into_iter().for_each(|exit| drop(tasks.spawn(exit)));
+    sockets.exit.into_iter().for_each(|exit| drop(tasks.spawn(exit_socket::serve(exit, events.clone()))));
     let (stop_submissions, told_to_stop) = oneshot::channel();
     let submissions = tokio::spawn(submit_socket::serve(sockets.submit, max_mail, events.clone(), told_to_stop));
 

@@ -37,6 +37,8 @@ pub struct Status {
     pub summary: watch::Receiver<Option<Summary>>,
     /// How many other nodes packets can go to now.
     pub links_up: Arc<AtomicUsize>,
+    /// Whether it has anything for an exit process: mail that leaves the network here, or notices for its own senders.
+    pub hands_over: bool,
     /// Whether an exit process is here.
     pub exit_up: Arc<AtomicBool>,
     /// Whether no loop comes back.
@@ -125,7 +127,7 @@ impl Status {
     /// All of it, as `control.sock` says it.
     pub(super) fn to_json(&self) -> Value {
         let (directory, summary) = (self.directory.borrow(), *self.summary.borrow());
-        let exit_up = self.roles.exit.then(|| self.exit_up.load(Ordering::Relaxed));
+        let exit_up = self.hands_over.then(|| self.exit_up.load(Ordering::Relaxed));
         let warnings = self.warnings(&directory, summary.as_ref());
         json!({
             "v": 1,
@@ -152,7 +154,7 @@ impl Status {
     fn warnings(&self, directory: &Directory, summary: Option<&Summary>) -> Vec<Warning> {
         let room = summary.map_or(Room::Enough, |summary| summary.room);
         let is_unsigned = self.authority.borrow().as_ref().is_some_and(|stand| stand.trouble.is_some());
-        let no_exit_process = self.roles.exit && !self.exit_up.load(Ordering::Relaxed);
+        let no_exit_process = self.hands_over && !self.exit_up.load(Ordering::Relaxed);
         let clock = *self.clock.borrow();
         let all = [
             (directory.forked, Warning::Fork),
@@ -244,6 +246,7 @@ pub(super) mod tests {
             authority: watch::channel(None).1,
             summary: watch::channel(None).1,
             links_up: Arc::new(AtomicUsize::new(3)),
+            hands_over: true,
             exit_up: Arc::new(AtomicBool::new(true)),
             held_back: Arc::default(),
         }
@@ -258,6 +261,17 @@ pub(super) mod tests {
             "authority": null, "exit_process": true, "period": null, "warnings": [],
         });
         assert_eq!(status().to_json(), want);
+    }
+
+    #[test]
+    fn an_entry_needs_an_exit_process_only_where_senders_are_told() {
+        for (hands_over, exit_process, warnings) in
+            [(false, json!(null), json!([])), (true, json!(false), json!(["no-exit-process"]))]
+        {
+            let roles = Roles { mix: false, exit: false, authority: false };
+            let said = Status { roles, hands_over, exit_up: Arc::default(), ..status() }.to_json();
+            assert_eq!((&said["exit_process"], &said["warnings"]), (&exit_process, &warnings));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod mta;
 #[path = "../common/network.rs"]
 mod network;
 mod no_logs;
+mod notices;
 mod setup;
 
 use fog::config::Deliver;

@@ -48,11 +48,16 @@ pub(super) struct Exim {
 }
 
 impl Exim {
-    /// Asks the Exim of this machine; none if there isn't one.
-    pub(super) fn ask(suffix: &str) -> io::Result<Option<Self>> {
+    /// What the Exim of this machine is called; none if there isn't one.
+    pub(super) fn program() -> Option<&'static str> {
         let named =
             |name: &&&str| !matches!(exim(name, &["-bV"]), Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let Some(program) = NAMES.iter().find(named).copied() else { return Ok(None) };
+        NAMES.iter().find(named).copied()
+    }
+
+    /// Asks the Exim of this machine; none if there isn't one.
+    pub(super) fn ask(suffix: &str) -> io::Result<Option<Self>> {
+        let Some(program) = Self::program() else { return Ok(None) };
         let version = exim(program, &["-bV"])?;
         // An address that can't be routed ends in an error, and that is an answer too.
         let route = super::output(Command::new(program).args(["-bt", &format!("somebody@example.com.{suffix}")]))?;

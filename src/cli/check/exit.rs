@@ -20,12 +20,19 @@ const MAX_ANSWER: u64 = 16 << 10;
 pub(super) fn target(exit: &Exit) -> Vec<Finding> {
     match &exit.deliver {
         Deliver::Smtp(place) => by_smtp(place, exit),
-        Deliver::Lmtp(Place::Tcp(address)) => vec![reached(address.to_string(), connect(address).map(drop))],
-        Deliver::Lmtp(Place::Unix(path)) => {
-            vec![reached(path.display().to_string(), UnixStream::connect(path).map(drop))]
-        }
-        Deliver::Sendmail(program) => vec![sendmail(program)],
-        Deliver::Maildir(dir) => vec![maildir(dir)],
+        other => vec![taker(other)],
+    }
+}
+
+/// Whether there is somebody at the place where mail is handed over.
+pub(super) fn taker(deliver: &Deliver) -> Finding {
+    match deliver {
+        Deliver::Smtp(Place::Tcp(address)) => reached(address.to_string(), connect(address).and_then(greet)),
+        Deliver::Smtp(Place::Unix(path)) => reached(path.display().to_string(), patient(path).and_then(greet)),
+        Deliver::Lmtp(Place::Tcp(address)) => reached(address.to_string(), connect(address).map(drop)),
+        Deliver::Lmtp(Place::Unix(path)) => reached(path.display().to_string(), UnixStream::connect(path).map(drop)),
+        Deliver::Sendmail(program) => sendmail(program),
+        Deliver::Maildir(dir) => maildir(dir),
     }
 }
 
@@ -45,13 +52,7 @@ fn by_smtp(place: &Place, exit: &Exit) -> Vec<Finding> {
     let domain = exit.from.address.domain();
     let (shown, answers) = match place {
         Place::Tcp(address) => (address.to_string(), connect(address).and_then(|stream| ask(stream, domain))),
-        Place::Unix(path) => {
-            let stream = UnixStream::connect(path).and_then(|stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(stream)
-            });
-            (path.display().to_string(), stream.and_then(|stream| ask(stream, domain)))
-        }
+        Place::Unix(path) => (path.display().to_string(), patient(path).and_then(|stream| ask(stream, domain))),
     };
     let answers = match answers {
         Ok(answers) => answers,
@@ -74,6 +75,22 @@ fn by_smtp(place: &Place, exit: &Exit) -> Vec<Finding> {
         });
     }
     findings
+}
+
+fn patient(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Says hello to an MTA, and goes.
+fn greet(stream: impl Read + Write) -> io::Result<()> {
+    let mut smtp = Smtp(BufReader::new(stream));
+    smtp.expect_good("")?;
+    smtp.expect_good("EHLO localhost")?;
+    // It may be gone already: what was asked is answered.
+    let _ = smtp.say("QUIT");
+    Ok(())
 }
 
 fn connect(address: &NodeAddress) -> io::Result<TcpStream> {
@@ -205,6 +222,13 @@ mod tests {
         let found = target(&exit(mta(nobody)));
         assert_eq!(found[1].says, "the MTA refuses abuse@exit.example (550): complaints reach nobody");
         assert_eq!(found[2].state, State::Good);
+    }
+
+    #[test]
+    fn who_only_hands_over_notices_needs_no_mailboxes_of_an_exit() {
+        let found = taker(&mta(&["220 x ESMTP", "250 x", "221 bye"]));
+        assert_eq!((found.state, found.hint.is_none()), (State::Good, true), "{found:?}");
+        assert_eq!(taker(&mta(&["554 go away"])).state, State::Wrong);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod finding;
 mod host;
 mod leaks;
 mod network;
+mod notices;
 mod postfix;
 mod privileges;
 mod running;
@@ -32,7 +33,7 @@ use whom::Whom;
 const SERVICE_USER: &str = "fog";
 
 /// Where programs of the system lie; root's own PATH may lack half of it.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
+pub(super) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin";
 
 /// `fog check`: looks at configuration, keys, directory, Tor and the MTA.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,9 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     if let Ok(spool) = fs::canonicalize(&config.spool.path) {
         findings.push(host::overwriting(&mounts, &spool));
     }
-    findings.push(running::clock(config, global).unwrap_or_else(|| host::clock(time_service().as_deref())));
+    let status = running::status(config, global);
+    let clock = status.as_ref().and_then(running::clock);
+    findings.push(clock.unwrap_or_else(|| host::clock(time_service().as_deref())));
     findings.push(host::swap(&text("/proc/swaps")));
     findings.extend([host::core(&text("/proc/sys/kernel/core_pattern")), tor::socks(config, whom)]);
     let is_whole = findings.last().is_some_and(|socks| socks.state == State::Good);
@@ -121,7 +124,10 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
         findings.push(files::block_list(config, &key.link, whom));
     }
     findings.extend(config.exit.iter().flat_map(exit::target));
-    findings.extend(config.exit.iter().flat_map(|exit| privileges::findings(exit, &global.config)));
+    findings.extend(config.hand_over.iter().filter(|_| config.exit.is_none()).map(exit::taker));
+    findings.extend(config.hand_over.iter().flat_map(|deliver| privileges::findings(deliver, &global.config)));
+    findings.extend(notices::whom(config, &args.postfix));
+    findings.extend(notices::process(config, status.as_ref()));
     findings.extend(mta(config, document.as_ref(), &args.postfix));
     findings
 }
@@ -165,7 +171,7 @@ fn output(command: &mut Command) -> io::Result<Output> {
 }
 
 /// What it prints; it must end well.
-fn run_program(command: &mut Command) -> io::Result<String> {
+pub(super) fn run_program(command: &mut Command) -> io::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = output(command)?;
     if !output.status.success() {

@@ -4,7 +4,7 @@
 //! error; Postfix's calls postdrop(1), which is set-group-ID, and then waits for ever.
 
 use super::finding::Finding;
-use crate::config::{Deliver, Exit};
+use crate::config::Deliver;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -32,8 +32,8 @@ enum Needs {
 }
 
 /// What there is to say of it. `config` is the configuration's path, by which a process of another one is told apart.
-pub(super) fn findings(exit: &Exit, config: &Path) -> Option<Finding> {
-    let Deliver::Sendmail(program) = &exit.deliver else { return None };
+pub(super) fn findings(deliver: &Deliver, config: &Path) -> Option<Finding> {
+    let Deliver::Sendmail(program) = deliver else { return None };
     let needs = needs(program);
     let usual = config == crate::cli::global::default_config();
     let config = config.display().to_string();

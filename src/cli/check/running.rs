@@ -6,13 +6,13 @@ use super::finding::Finding;
 use crate::config::Config;
 use serde_json::Value;
 
-/// Whether the node's clock is right by what other nodes say of theirs. Nothing of a node that isn't running or may not be
-/// asked: that is for others to tell.
-pub(super) fn clock(config: &Config, global: &Global) -> Option<Finding> {
-    judge(&ask(config, global, "status").ok()?)
+/// What the node says of itself. Nothing of one that isn't running or may not be asked: that is for others to tell.
+pub(super) fn status(config: &Config, global: &Global) -> Option<Value> {
+    ask(config, global, "status").ok()
 }
 
-fn judge(status: &Value) -> Option<Finding> {
+/// Whether the node's clock is wrong by what other nodes say of theirs.
+pub(super) fn clock(status: &Value) -> Option<Finding> {
     let warnings = member(status, &["warnings"]).as_array()?;
     let says = |word: &str| warnings.iter().any(|warning| warning == word);
     let hint = "set it right: timedatectl; mail is sent again by itself then";
@@ -35,7 +35,7 @@ mod tests {
             (json!(["clock-off"]), true),
             (json!(["spool-low", "clock-set-back"]), true),
         ] {
-            assert_eq!(judge(&json!({ "warnings": warnings })).is_some(), wrong, "{warnings}");
+            assert_eq!(clock(&json!({ "warnings": warnings })).is_some(), wrong, "{warnings}");
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::plan::{Check, Plan, Step, shell};
 use super::{client_auth, exim, milter, postfix, tor};
+use crate::cli::check::run_program;
 use crate::cli::error::CliError;
+use crate::cli::local_domains::{self, Local};
 use crate::cli::main_cf;
 use crate::cli::master_cf::Service;
 use crate::cli::words::{io_trouble, rfc3339};
@@ -57,6 +59,13 @@ pub(super) fn postfix(dir: &Path, suffix: &str) -> Result<postfix::Found, CliErr
     })
 }
 
+/// The domains whose mail this Postfix delivers on this machine.
+pub(super) fn postfix_domains(dir: &Path, suffix: &str) -> Result<Local, CliError> {
+    local_domains::of_postfix(dir, suffix).map_err(|error| {
+        CliError::new(ExitCode::Config, "Postfix does not say whose mail it delivers here").found(error.to_string())
+    })
+}
+
 /// Whether a table that is not ours has an answer for mail to .fog, in any way that transport(5) asks it.
 fn takes_fog(place: &str, table: &str, suffix: &str) -> bool {
     if table.contains("{fog.invalid = ") {
@@ -108,6 +117,19 @@ pub(super) fn exim(dir: &Path) -> Result<exim::Found, CliError> {
         has_user: has_accounts()?,
         daemon,
     })
+}
+
+/// The domains whose mail this Exim delivers on this machine. Nothing is known of one that is not in use yet.
+pub(super) fn exim_domains(found: &exim::Found, suffix: &str) -> Local {
+    let usual = found.dir == Path::new("/etc/exim4");
+    let place = match &found.layout {
+        _ if usual => Vec::new(),
+        exim::Layout::One { path, .. } if !found.generated => vec!["-C".to_owned(), path.display().to_string()],
+        _ => return Local::default(),
+    };
+    let ask = |words: &[&str]| run_program(Command::new("exim4").args(&place).args(words));
+    // A configuration of one's own may have no list of that name.
+    local_domains::of_exim(ask, suffix).unwrap_or_default()
 }
 
 /// Whether there are the user and the group of the pipe.
@@ -205,7 +227,7 @@ fn write(path: &Path, text: Option<&str>) -> Result<(), CliError> {
     let mode = fs::metadata(path).map(|there| there.mode() & 0o7777).unwrap_or(file::PUBLIC);
     let owner = fs::metadata(path).map(|there| (there.uid(), there.gid())).ok();
     let done = match text {
-        Some(text) => file::replace(path, text.as_bytes(), mode).and_then(|()| {
+        Some(text) => make_parent(path).and_then(|()| file::replace(path, text.as_bytes(), mode)).and_then(|()| {
             owner.map_or(Ok(()), |(user, group)| std::os::unix::fs::chown(path, Some(user), Some(group)))
         }),
         None => match fs::remove_file(path) {
@@ -214,6 +236,14 @@ fn write(path: &Path, text: Option<&str>) -> Result<(), CliError> {
         },
     };
     done.map_err(|error| io_trouble(path, &error))
+}
+
+/// Makes the directory that a file is to lie in, for everybody to look into, if it isn't there.
+fn make_parent(path: &Path) -> io::Result<()> {
+    match path.parent().map(fs::create_dir) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file for whoever has the directory that it lies in, or the next one above that is there, and for nobody else.
@@ -231,7 +261,8 @@ fn write_secret(path: &Path, text: Option<&Zeroizing<String>>) -> Result<(), Cli
     done.map_err(|error| io_trouble(path, &error))
 }
 
-fn read(path: &Path) -> Result<Option<String>, CliError> {
+/// What is in a file; none if it isn't there.
+pub(super) fn read(path: &Path) -> Result<Option<String>, CliError> {
     match file::read_text(path, MAX_FILE) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -8,6 +8,7 @@ mod client_auth;
 mod edge;
 mod exim;
 mod milter;
+mod notices;
 mod plan;
 mod postfix;
 mod tor;
@@ -25,6 +26,9 @@ use std::path::{Path, PathBuf};
 const NO_USER: &str = "there is no user fog-mta in the group fog-submit";
 const ADD_USER: &str = "groupadd --system fog-submit; \
     useradd --system --gid fog-submit --no-create-home --shell /usr/sbin/nologin fog-mta";
+
+/// Where an MTA takes mail that a program of this machine has.
+const PORT: &str = "smtp:127.0.0.1:25";
 
 /// What is to be set up, and whether only to show it.
 #[derive(Debug, clap::Args)]
@@ -102,12 +106,19 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         What::Postfix => {
             let dir = dir("/etc/postfix");
             let found = edge::postfix(&dir, &ours.suffix)?;
-            (dir, postfix::plan(&found, &ours, wanted, args.exit)?)
+            let mut plan = postfix::plan(&found, &ours, wanted, args.exit)?;
+            let local = edge::postfix_domains(&dir, &ours.suffix)?;
+            let deliver = if args.exit { postfix::LISTENER } else { PORT };
+            notices::Found::read(global)?.plan(&mut plan, &local, deliver, wanted);
+            (dir, plan)
         }
         What::Exim => {
             let dir = dir("/etc/exim4");
             let found = edge::exim(&dir)?;
-            (dir, exim::plan(&found, &ours, wanted)?)
+            let mut plan = exim::plan(&found, &ours, wanted)?;
+            let local = edge::exim_domains(&found, &ours.suffix);
+            notices::Found::read(global)?.plan(&mut plan, &local, PORT, wanted);
+            (dir, plan)
         }
         What::Tor => {
             let dir = dir("/etc/tor");

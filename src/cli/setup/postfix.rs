@@ -17,6 +17,8 @@ const HEADER_CHECKS: &str = include_str!("../../../postfix/fog_header_checks");
 /// Relative to the queue directory, which is right inside a chroot and outside.
 pub(super) const MILTER_SOCKET: &str = "fog/milter.sock";
 const MILTER: &str = "{ unix:fog/milter.sock, connect_timeout=5s, command_timeout=60s, default_action=tempfail }";
+/// The listener for an exit, as `exit.deliver` has it.
+pub(super) const LISTENER: &str = "smtp:127.0.0.1:10027";
 const LIMIT: &str = "fog_destination_recipient_limit";
 
 /// The parameters that [`Found::values`] has to hold.
@@ -104,7 +106,7 @@ fn install(plan: &mut Plan, found: &Found, ours: &Ours, exit: bool) -> Result<()
         plan.file(&checks, found.header_checks.as_deref(), Some(HEADER_CHECKS));
         let listener = EXIT.replace("/etc/postfix/fog_header_checks", &checks.display().to_string());
         install_services(plan, found, &listener, "fogcleanup")?;
-        plan.then.push("in fog.toml, table [exit]: deliver = \"smtp:127.0.0.1:10027\"".to_owned());
+        plan.then.push(format!("in fog.toml, table [exit]: deliver = \"{LISTENER}\""));
     }
     found.set(plan, LIMIT, "1");
     let table = table(found, ours, "fog:");
