@@ -75,18 +75,19 @@ fn what_the_observer_believes_of_himself_is_true() {
     }
 }
 
-/// What nodes do today, told to the light model.
-fn as_the_engines() -> Habits {
-    Habits { cover: true, receipts: false }
-}
-
 #[test]
 fn the_light_model_agrees_with_the_engines() {
+    for receipts in [true, false] {
+        agrees(&Habits { cover: true, receipts });
+    }
+}
+
+fn agrees(habits: &Habits) {
     let params =
         Params { min_delay: minutes(10), mean_delay: minutes(30), max_delay: minutes(240), ..Params::default() };
-    let usual = Plan { params, days: 0.5, looked_at: 100, ..plan(6, 100) };
+    let usual = Plan { params, habits: habits.clone(), days: 0.5, looked_at: 100, ..plan(6, 100) };
     let engines = run(&Plan { model: Some(Model::Engines), ..usual.clone() });
-    let light = run(&Plan { habits: as_the_engines(), ..usual });
+    let light = run(&usual);
     assert_eq!((engines.delivered, light.delivered), (1.0, 1.0));
     for (what, one, other, near) in [
         // 100 mails: the median's deviation is 5 % of it, that of the 95th percentile 8 %, and there are two of each.
@@ -97,7 +98,7 @@ fn the_light_model_agrees_with_the_engines() {
         ("entropy", engines.observer.entropy_bits.mean, light.observer.entropy_bits.mean, 0.1),
         ("guess", engines.observer.guess.mean, light.observer.guess.mean, 0.2),
     ] {
-        assert!((one - other).abs() / other < near, "{what}: {one} with engines, {other} without");
+        assert!((one - other).abs() / other < near, "{habits:?}, {what}: {one} with engines, {other} without");
     }
 }
 
@@ -128,6 +129,7 @@ fn json_has_the_members_that_programs_rely_on() {
         (&told["v"], &told["nodes"], &told["mails"], &told["model"]),
         (&1.into(), &6.into(), &60.into(), &"light".into())
     );
+    assert_eq!((&told["cover"], &told["receipts"]), (&true.into(), &true.into()));
     numbers(&told["latency_s"], &["p50", "p95"]);
     numbers(&told["observer"], &["entropy_bits", "guess", "believed"]);
     let bad = told["with_bad_nodes"].as_array().unwrap();
@@ -145,6 +147,19 @@ fn json_has_the_members_that_programs_rely_on() {
             assert!((low..=high).contains(&object[name].as_f64().unwrap()), "{name} in {object}");
         }
     }
+}
+
+#[test]
+fn figures_say_whether_there_were_receipts_and_what_they_cost() {
+    const PLAN: &str = "--nodes 6 --mails 120 --days 0.5 --letters 60 --model";
+    for model in ["light", "engines"] {
+        let [with, without] = ["", " --no-receipts"].map(|off| json(&format!("{PLAN} {model}{off}")));
+        assert_eq!((&with["receipts"], &without["receipts"]), (&true.into(), &false.into()));
+        assert_ne!(with["observer"], without["observer"], "{model}");
+    }
+    let text = |off: &str| String::from_utf8(fog(&format!("{PLAN} light{off}")).stdout).unwrap();
+    assert!(text("").contains("\nwith cover, and receipts for every mail\n"), "{}", text(""));
+    assert!(text(" --no-receipts").contains("\nwith cover, without receipts\n"), "{}", text(" --no-receipts"));
 }
 
 #[test]
@@ -189,7 +204,7 @@ fn files_have_the_figures_and_the_text_fits_a_terminal() {
     let csv = std::fs::read_to_string(csv).unwrap();
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().count() >= 4 && csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
-    assert!(csv.lines().last().unwrap().starts_with("3,1,"), "{csv}");
+    assert!(csv.lines().last().unwrap().starts_with("3,1,") && csv.lines().last().unwrap().ends_with(",1,1"), "{csv}");
     let svg = std::fs::read_to_string(svg).unwrap();
     assert!(svg.starts_with("<svg xmlns") && svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");

@@ -115,11 +115,15 @@ impl<'a> World<'a> {
         let places = members.iter().zip(0..).map(|(member, place)| (member.id(), place)).collect();
         let mut players = Vec::with_capacity(plan.nodes);
         for member in members {
-            let engine = Engine::open(Store::on(&member.disk)?, member.setup(), Some(Box::new(document.clone())))?;
+            let engine = Engine::open(
+                Store::on(&member.disk)?,
+                member.setup(plan.habits.receipts),
+                Some(Box::new(document.clone())),
+            )?;
             let rng = StdRng::seed_from_u64(rng.random());
             players.push(Player { member, engine, rng, wakes_at: None });
         }
-        let trace = Trace { nodes: plan.nodes, exits, ..Trace::default() };
+        let trace = Trace { nodes: plan.nodes, exits, receipts: plan.habits.receipts, ..Trace::default() };
         let mut world = Self {
             plan,
             now: start,

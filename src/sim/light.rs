@@ -44,7 +44,8 @@ struct Held {
 struct Waiting {
     mail: u32,
     left: u32,
-    exit: Option<NodeIx>,
+    /// The first hop of the slot at which its first piece left, by which the others go too, and its exit.
+    by: Option<(NodeIx, NodeIx)>,
 }
 
 #[derive(Default)]
@@ -59,7 +60,7 @@ struct Node {
 /// What is handed in when, or again after the node had too much; or a receipt that may leave an exit from then on.
 enum Wake {
     Submit { mail: u32, attempt: u32 },
-    Receipt { exit: NodeIx, to: NodeIx },
+    Receipt { exit: NodeIx, way: Way },
 }
 
 struct Light<'a> {
@@ -77,6 +78,10 @@ struct Light<'a> {
     batch: Vec<u32>,
     undelivered: usize,
     fragments: usize,
+    /// Receipts that have not come to their ends.
+    receipts: usize,
+    /// The first hops of the letters.
+    firsts: Vec<NodeIx>,
 }
 
 /// Plays the plan.
@@ -110,6 +115,7 @@ impl<'a> Light<'a> {
             .map(|_| Node { next_slot: start.plus(next_slot(&plan.params, &mut rng)), ..Node::default() })
             .collect();
         let trace = Trace { nodes: plan.nodes, exits, first_hops: map.first_hops().clone(), ..Trace::default() };
+        let trace = Trace { receipts: plan.habits.receipts, ..trace };
         Self {
             plan,
             rng,
@@ -123,6 +129,8 @@ impl<'a> Light<'a> {
             batch: vec![0; plan.nodes],
             undelivered: plan.mails,
             fragments: 0,
+            receipts: 0,
+            firsts: vec![0; plan.mails],
         }
     }
 
@@ -146,7 +154,7 @@ impl<'a> Light<'a> {
     }
 
     fn is_busy(&self) -> bool {
-        self.undelivered > 0 || self.fragments > 0
+        self.undelivered > 0 || self.fragments > 0 || self.receipts > 0
     }
 
     fn tick(&mut self, tick: u32) {
@@ -181,8 +189,7 @@ impl<'a> Light<'a> {
     fn woken(&mut self, wake: Wake, at: Time) {
         match wake {
             Wake::Submit { mail, attempt } => self.submit(mail, attempt, at),
-            Wake::Receipt { exit, to } => {
-                let way = self.map.back(exit, to, &mut self.rng);
+            Wake::Receipt { exit, way } => {
                 if let Some(node) = self.nodes.get_mut(usize::from(exit)) {
                     node.receipts.push_back(way);
                 }
@@ -200,7 +207,7 @@ impl<'a> Light<'a> {
             let again = at.plus(backoff(attempt, &mut self.rng));
             return self.wake(again, Wake::Submit { mail, attempt: attempt + 1 });
         }
-        node.waiting.push(Waiting { mail, left: PIECES, exit: None });
+        node.waiting.push(Waiting { mail, left: PIECES, by: None });
         node.backlog += PIECES;
         self.fragments += ix(PIECES);
     }
@@ -216,32 +223,52 @@ impl<'a> Light<'a> {
 
     fn slot(&mut self, me: NodeIx, tick: u32) {
         let cover = self.plan.habits.cover;
+        let first = self.map.first(me, &mut self.rng);
         if cover && self.rng.random_range(0..4) == 0 {
-            let way = self.map.around(me, &mut self.rng);
+            let way = self.map.around(me, first, &mut self.rng);
             return self.send_own(me, way, Kind::Cover, tick);
         }
-        let receipt = self.nodes.get_mut(usize::from(me)).and_then(|node| node.receipts.pop_front());
-        if let Some(way) = receipt {
-            return self.send_own(me, way, Kind::Receipt, tick);
-        }
-        if let Some((mail, exit)) = self.next_fragment(me) {
-            let way = self.map.to(me, exit, &mut self.rng);
-            return self.send_own(me, way, Kind::Fragment(mail), tick);
+        let receipts_first = choose(&[true, false], &mut self.rng) == Some(&true);
+        if (receipts_first && self.send_receipt(me, tick))
+            || self.send_fragment(me, first, tick)
+            || (!receipts_first && self.send_receipt(me, tick))
+        {
+            return;
         }
         if cover {
-            let exit = self.map.exit(me, &mut self.rng);
-            let way = self.map.to(me, exit, &mut self.rng);
+            let last = self.map.end_of_drop(me, first, &mut self.rng);
+            let way = self.map.to(me, first, last, &mut self.rng);
             self.send_own(me, way, Kind::Cover, tick);
         }
     }
 
-    /// A fragment of a mail chosen by chance, and where it goes.
-    fn next_fragment(&mut self, me: NodeIx) -> Option<(u32, NodeIx)> {
+    fn send_receipt(&mut self, me: NodeIx, tick: u32) -> bool {
+        let receipt = self.nodes.get_mut(usize::from(me)).and_then(|node| node.receipts.pop_front());
+        let Some(way) = receipt else { return false };
+        self.send_own(me, way, Kind::Receipt, tick);
+        true
+    }
+
+    fn send_fragment(&mut self, me: NodeIx, first: NodeIx, tick: u32) -> bool {
+        let Some((mail, exit)) = self.next_fragment(me, first) else { return false };
+        let way = self.map.to(me, first, exit, &mut self.rng);
+        self.send_own(me, way, Kind::Fragment(mail), tick);
+        true
+    }
+
+    /// A fragment of a mail chosen by chance among those that may go by `first`, and where it goes.
+    fn next_fragment(&mut self, me: NodeIx, first: NodeIx) -> Option<(u32, NodeIx)> {
+        // Whoever has not begun goes to an exit that is not this hop.
+        let exit = self.map.exit(me, first, &mut self.rng);
+        let is_whole = self.plan.params.hops > 1;
         let node = self.nodes.get_mut(usize::from(me))?;
-        let places: Vec<usize> = (0..node.waiting.len()).collect();
+        let may = |waiting: &Waiting| waiting.by.map_or(exit.is_some(), |(by, _)| by == first || !is_whole);
+        let places: Vec<usize> =
+            node.waiting.iter().enumerate().filter(|(_, waiting)| may(waiting)).map(|(place, _)| place).collect();
         let place = *choose(&places, &mut self.rng)?;
         let waiting = node.waiting.get_mut(place)?;
-        let exit = *waiting.exit.get_or_insert_with(|| self.map.exit(me, &mut self.rng));
+        let (_, exit) = *waiting.by.get_or_insert((first, exit?));
+        self.firsts.get_mut(ix(waiting.mail)).into_iter().for_each(|hop| *hop = first);
         waiting.left -= 1;
         node.backlog -= 1;
         let mail = waiting.mail;
@@ -254,8 +281,7 @@ impl<'a> Light<'a> {
     fn top_up(&mut self, me: NodeIx, tick: u32) {
         let least = if self.plan.habits.cover { u32::from(self.plan.params.batch_min) } else { 0 };
         while self.batch.get(usize::from(me)).is_some_and(|size| *size < least) {
-            let exit = self.map.exit(me, &mut self.rng);
-            let way = self.map.anywhere(me, exit, &mut self.rng);
+            let way = self.map.anywhere(me, &mut self.rng);
             self.send_own(me, way, Kind::Cover, tick);
         }
     }
@@ -291,6 +317,7 @@ impl<'a> Light<'a> {
         if !held.way.is_last(held.hop) {
             return self.send(here, Held { hop: held.hop + 1, ..held }, tick);
         }
+        self.receipts -= usize::from(held.kind == Kind::Receipt);
         let Kind::Fragment(mail) = held.kind else { return };
         self.fragments -= 1;
         let Some(letter) = self.trace.letters.get_mut(ix(mail)) else { return };
@@ -301,9 +328,19 @@ impl<'a> Light<'a> {
         letter.delivered = Some((here, tick));
         self.undelivered -= 1;
         if self.plan.habits.receipts {
-            let (sender, params) = (letter.sender, &self.plan.params);
+            let sender = letter.sender;
+            self.answer(here, sender, mail, tick);
+        }
+    }
+
+    /// The exit answers by each of the mail's two reply blocks, after a delay of its own.
+    fn answer(&mut self, exit: NodeIx, sender: NodeIx, mail: u32, tick: u32) {
+        let first = self.firsts.get(ix(mail)).copied().unwrap_or(exit);
+        for way in self.map.back(exit, sender, first, &mut self.rng) {
+            let params = &self.plan.params;
             let at = time_of(tick, self.start, params.tick).plus(delay::draw(params, &mut self.rng));
-            self.wake(at, Wake::Receipt { exit: here, to: sender });
+            self.receipts += 1;
+            self.wake(at, Wake::Receipt { exit, way });
         }
     }
 }
@@ -362,7 +399,48 @@ mod tests {
         assert_eq!(trace.legs.len(), 100 * 2 * 3);
         let habits = Habits { cover: false, receipts: true };
         let trace = play(&Plan { habits, ..plan(6, 100) }, &|_, _| ());
-        assert!(trace.legs.len() > 100 * 2 * 3 + 90 * 4, "receipts take four legs each");
+        assert_eq!(trace.legs.len(), 100 * 2 * 3 + 100 * 2 * 4, "two receipts of four legs each");
+    }
+
+    /// The first leg of the packet whose last is `leg`.
+    fn beginning(trace: &Trace, leg: u32) -> Leg {
+        let mut at = trace.legs[ix(leg)];
+        while at.came_by != NONE {
+            at = trace.legs[ix(at.came_by)];
+        }
+        at
+    }
+
+    #[test]
+    fn a_mail_goes_by_one_first_hop_and_its_receipts_come_back_by_it() {
+        let habits = Habits { cover: false, receipts: true };
+        let trace = play(&Plan { habits, exits: 4, ..plan(12, 300) }, &|_, _| ());
+        let goes_on: std::collections::BTreeSet<u32> = trace.legs.iter().map(|leg| leg.came_by).collect();
+        let ends = |leg: &u32| !goes_on.contains(leg);
+        let receipts =
+            (0..count(trace.legs.len())).filter(ends).map(|leg| (trace.legs[ix(leg)], beginning(&trace, leg)));
+        let is_mail: std::collections::BTreeSet<u32> =
+            trace.letters.iter().flat_map(|letter| letter.last_legs.clone()).collect();
+        // Without cover, what ends and is no mail is a receipt: from its exit, by its sender's first hop, to its sender.
+        let mut back: Vec<_> = receipts
+            .zip((0..count(trace.legs.len())).filter(ends))
+            .filter(|(_, leg)| !is_mail.contains(leg))
+            .map(|((last, first), _)| (first.from, last.from, last.to))
+            .collect();
+        let mut wanted = Vec::new();
+        let mut by = [0_u32; 2];
+        for letter in &trace.letters {
+            let firsts: Vec<NodeIx> = letter.last_legs.iter().map(|leg| beginning(&trace, *leg).to).collect();
+            assert!(firsts.len() == 2 && firsts[0] == firsts[1], "{firsts:?}");
+            let place = trace.first_hops[usize::from(letter.sender)].iter().position(|hop| *hop == firsts[0]).unwrap();
+            by[place] += 1;
+            wanted.extend([(letter.delivered.unwrap().0, firsts[0], letter.sender); 2]);
+        }
+        back.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(back, wanted);
+        // 300 times a coin: a deviation of 9.
+        assert!(by[0].abs_diff(by[1]) < 70, "{by:?}");
     }
 
     #[test]

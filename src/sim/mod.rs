@@ -46,6 +46,9 @@ const USABLE: f64 = 0.75;
 /// Packets of a short mail: one fragment, and one to spare.
 const PIECES: u32 = 2;
 
+/// Receipts of a mail.
+const RECEIPTS: usize = 2;
+
 const DAY: f64 = 86_400.0;
 
 /// Who plays the network.
@@ -62,7 +65,7 @@ pub enum Model {
 pub struct Habits {
     /// Slots without mail carry loops and drops, and ticks are topped up.
     pub cover: bool,
-    /// Exits answer each mail through a SURB.
+    /// Exits answer each mail by two reply blocks.
     pub receipts: bool,
 }
 
@@ -176,7 +179,7 @@ impl Plan {
         let slots_a_day = USABLE * DAY / self.params.send_every.as_secs_f64();
         let mails = real(self.mails);
         let own = mails * f64::from(PIECES) / real(self.nodes);
-        let receipts = if self.habits.receipts { mails / real(self.exits) } else { 0.0 };
+        let receipts = if self.habits.receipts { mails * real(RECEIPTS) / real(self.exits) } else { 0.0 };
         // Chance gives some nodes more than their share; a queue that is always full never drains.
         let needed = (own + receipts) / slots_a_day / 0.8;
         if needed > self.days { needed.ceil() } else { self.days }
@@ -194,7 +197,7 @@ impl Plan {
         let hops = f64::from(self.params.hops);
         let own = tick / self.params.send_every.as_secs_f64();
         let batch = if self.habits.cover { (own * (hops + 0.5)).max(f64::from(self.params.batch_min)) } else { 0.0 };
-        let mails = real(self.mails) * (f64::from(PIECES) + 1.5) * hops;
+        let mails = real(self.mails) * (f64::from(PIECES) + 4.0) * hops;
         (real(self.nodes) * ticks * batch * 1.3).max(mails)
     }
 

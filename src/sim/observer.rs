@@ -11,13 +11,14 @@
 //! because each leaves once, is used for the packets of a tick together (`flows`); on small networks a test holds the
 //! result against all possible worlds.
 //!
-//! He knows the network's laws, everybody's kept first hops, the number of a path's hops, and how much is mail. He does not
-//! use receipts, which are one more packet of a node each.
+//! He knows the network's laws, everybody's kept first hops, the number of a path's hops, and how much is mail. A letter's
+//! receipts come back by the first hop that it went by, so that he weighs both together (`receipts`).
 //!
 //! Nodes that are bad tell him which packet that left them was which that had come. A bad exit knows both packets of a
 //! letter. No sender is among them: who hands a letter to a bad node is known to it.
 
 mod flows;
+mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use super::num::{NONE, NodeIx, count, ix, node, real};
 use super::trace::{Letter, Trace};
 use crate::directory::Params;
 use flows::{Flows, is_first};
+use receipts::Receipts;
 
 /// Ways that all together are less likely than this share are let go.
 const NEGLIGIBLE: f64 = 1e-9;
@@ -42,7 +44,12 @@ pub(super) struct Observer<'a> {
     rarity: Vec<f64>,
     firsts: Vec<Firsts>,
     flows: Flows,
+    /// Where there are any.
+    receipts: Option<Receipts>,
 }
+
+/// For each sender, a figure for each of its first hops.
+type ByFirst = Vec<Vec<f64>>;
 
 /// One letter's ways, from the exit back.
 struct Search<'a, 'o> {
@@ -54,7 +61,7 @@ struct Search<'a, 'o> {
     width: usize,
     /// How likely the letter left each node at each tick, so many links before the exit.
     mass: Vec<Vec<f64>>,
-    likelihood: Vec<f64>,
+    likelihood: ByFirst,
 }
 
 impl<'a> Observer<'a> {
@@ -63,7 +70,8 @@ impl<'a> Observer<'a> {
         let flows = Flows::of(trace, &law);
         let rarity: Vec<f64> =
             trace.legs.iter().map(|leg| 1.0 / flows.expected(trace, leg.from, leg.to, leg.tick)).collect();
-        let mut observer = Self { trace, hops: params.hops, law, rarity, firsts: Vec::new(), flows };
+        let receipts = trace.receipts.then(|| Receipts::new(trace, params, &law));
+        let mut observer = Self { trace, hops: params.hops, law, rarity, firsts: Vec::new(), flows, receipts };
         observer.firsts = (0..trace.nodes).map(|place| observer.firsts_of(node(place))).collect();
         observer
     }
@@ -71,40 +79,45 @@ impl<'a> Observer<'a> {
     /// How likely each node is to have sent `letter`, from nothing known of its sender before but that it is none of the bad
     /// nodes and not the exit. Zero for all if the letter never arrived.
     pub(super) fn posterior(&self, letter: &Letter, is_bad: &[bool]) -> Vec<f64> {
-        let nodes = self.trace.nodes;
-        let Some((exit, tick)) = letter.delivered else { return vec![0.0; nodes] };
+        let Some((exit, tick)) = letter.delivered else { return vec![0.0; self.trace.nodes] };
+        let mut found = self.ways_here(letter, exit, tick, is_bad);
+        if let Some(receipts) = &self.receipts {
+            multiply(&mut found, &receipts.weigh(self, exit, tick));
+        }
+        normalized(found.iter().map(|row| row.iter().sum()).collect())
+    }
+
+    /// How likely each node is to have sent it by each of its first hops, from the letter's own packets.
+    fn ways_here(&self, letter: &Letter, exit: NodeIx, tick: u32, is_bad: &[bool]) -> ByFirst {
         if !bad(is_bad, exit) {
             return self.search(exit, tick, is_bad, |search| search.left(self.hops + 1, exit, tick, 1.0));
         }
-        let mut both = vec![1.0; nodes];
+        // Both packets went by one first hop.
+        let mut both: ByFirst = self.trace.first_hops.iter().map(|hops| vec![1.0; hops.len()]).collect();
         for leg in &letter.last_legs {
-            let found = self.search(exit, tick, is_bad, |search| search.came_by(self.hops, *leg, 1.0, None));
-            if found.iter().any(|chance| *chance > 0.0) {
-                both.iter_mut().zip(found).for_each(|(all, one)| *all *= one);
+            let mut found = self.search(exit, tick, is_bad, |search| search.came_by(self.hops, *leg, 1.0, None));
+            let all: f64 = found.iter().flatten().sum();
+            if all > 0.0 {
+                found.iter_mut().flatten().for_each(|chance| *chance /= all);
+                multiply(&mut both, &found);
             }
         }
-        normalized(both)
+        both
     }
 
-    fn search(&self, exit: NodeIx, tick: u32, is_bad: &[bool], begin: impl FnOnce(&mut Search<'_, '_>)) -> Vec<f64> {
+    fn search(&self, exit: NodeIx, tick: u32, is_bad: &[bool], begin: impl FnOnce(&mut Search<'_, '_>)) -> ByFirst {
         let longest = count(self.law.len()).saturating_mul(u32::from(self.hops));
         let base = tick.saturating_sub(longest);
         let width = ix(tick - base) + 1;
         let layers = usize::from(self.hops) + 2;
         let mass = vec![Vec::new(); layers];
-        let likelihood = vec![0.0; self.trace.nodes];
+        let likelihood = self.trace.first_hops.iter().map(|hops| vec![0.0; hops.len()]).collect();
         let mut search = Search { observer: self, is_bad, exit, base, width, mass, likelihood };
         begin(&mut search);
         for link in (2..=self.hops + 1).rev() {
             search.layer(link);
         }
-        for ((likelihood, kept), sender) in search.likelihood.iter_mut().zip(&self.trace.first_hops).zip(0..) {
-            // Whose first hop the exit is takes another one, and that one more often. Who is an exit has one exit less.
-            let others = kept.iter().filter(|hop| self.hops == 1 || **hop != exit).count();
-            let exits = self.trace.exits.iter().filter(|exit| **exit != sender).count();
-            *likelihood *= real(kept.len()) / real(others.max(1)) / real(exits.max(1));
-        }
-        normalized(search.likelihood)
+        search.likelihood
     }
 
     /// What `firsts` holds of one node.
@@ -114,17 +127,26 @@ impl<'a> Observer<'a> {
         for leg in self.trace.arrivals(node) {
             let Some((at, rarity)) = self.trace.legs.get(leg).zip(self.rarity.get(leg)) else { continue };
             let Some((_, row)) = firsts.iter_mut().find(|(user, _)| *user == at.from) else { continue };
-            let share = self.first_share(at.from) * rarity * self.flows.weight(node, at.tick);
+            let share = self.first_share(at.from, node) * rarity * self.flows.weight(node, at.tick);
             let row = row.get_mut(ix(at.tick)..).unwrap_or_default();
             row.iter_mut().zip(&self.law).for_each(|(sum, chance)| *sum += share * chance);
         }
         firsts
     }
 
-    /// How likely a sender takes a first hop of his.
-    fn first_share(&self, sender: NodeIx) -> f64 {
-        let kept = self.trace.first_hops.get(usize::from(sender)).map_or(1, Vec::len);
-        1.0 / real(kept.max(1))
+    /// How likely a letter of `sender` goes by this first hop of his, and to the one of all exits that it was: the hop is drawn
+    /// first, and then one of the others.
+    fn first_share(&self, sender: NodeIx, first: NodeIx) -> f64 {
+        let exits = |first: NodeIx| match self.hops {
+            1 => 1,
+            _ => self.trace.exits.iter().filter(|exit| ![sender, first].contains(exit)).count(),
+        };
+        let kept = self.trace.first_hops.get(usize::from(sender)).map(Vec::as_slice).unwrap_or_default();
+        let usable = kept.iter().filter(|hop| exits(**hop) > 0).count();
+        match exits(first) {
+            0 => 0.0,
+            others => 1.0 / real(usable.max(1)) / real(others),
+        }
     }
 }
 
@@ -164,7 +186,7 @@ impl Search<'_, '_> {
         let Some(firsts) = self.observer.firsts.get(usize::from(node)) else { return };
         for (user, row) in firsts {
             let found = weight * row.get(ix(tick)).copied().unwrap_or(0.0);
-            self.add(*user, found);
+            self.add(*user, node, found);
         }
     }
 
@@ -177,7 +199,7 @@ impl Search<'_, '_> {
         }
         if link == 1 {
             if is_first(observer.trace, at.from, at.to) && after != Some(at.from) {
-                self.add(at.from, weight * rarity * observer.first_share(at.from));
+                self.add(at.from, at.to, weight * rarity * observer.first_share(at.from, at.to));
             }
             return;
         }
@@ -202,15 +224,18 @@ impl Search<'_, '_> {
         let Some(firsts) = self.observer.firsts.get(usize::from(first)) else { return };
         if let Some((_, row)) = firsts.iter().find(|(user, _)| *user == after) {
             let found = weight * row.get(ix(tick)).copied().unwrap_or(0.0);
-            self.add(after, -found);
+            self.add(after, first, -found);
         }
     }
 
-    fn add(&mut self, sender: NodeIx, weight: f64) {
+    fn add(&mut self, sender: NodeIx, first: NodeIx, weight: f64) {
         if sender == self.exit || bad(self.is_bad, sender) {
             return;
         }
-        self.likelihood.get_mut(usize::from(sender)).into_iter().for_each(|sum| *sum += weight);
+        let hops = self.observer.trace.first_hops.get(usize::from(sender));
+        let place = hops.and_then(|hops| hops.iter().position(|hop| *hop == first));
+        let sum = self.likelihood.get_mut(usize::from(sender)).zip(place).and_then(|(row, place)| row.get_mut(place));
+        sum.into_iter().for_each(|sum| *sum += weight);
     }
 
     /// Goes on from everywhere where the letter may have left for its `link`th link.
@@ -226,6 +251,10 @@ impl Search<'_, '_> {
             sent.for_each(|(tick, weight)| self.sent_by_users_of(node, tick, *weight));
         }
     }
+}
+
+fn multiply(all: &mut ByFirst, by: &ByFirst) {
+    all.iter_mut().flatten().zip(by.iter().flatten()).for_each(|(one, other)| *one *= other);
 }
 
 fn bad(is_bad: &[bool], node: NodeIx) -> bool {

@@ -70,21 +70,31 @@ impl Map {
         &self.first_hops
     }
 
-    /// An exit that is not `me`, as one is drawn for a mail.
-    pub(super) fn exit(&self, me: NodeIx, rng: &mut StdRng) -> NodeIx {
-        loop {
-            match choose(&self.exits, rng) {
-                Some(exit) if *exit != me => return *exit,
-                _ => {}
-            }
-        }
+    /// The first hop of whatever leaves `me` at a slot, drawn before it is known what that is.
+    pub(super) fn first(&self, me: NodeIx, rng: &mut StdRng) -> NodeIx {
+        let kept = self.first_hops.get(usize::from(me)).map(Vec::as_slice).unwrap_or_default();
+        choose(kept, rng).copied().unwrap_or_else(|| self.other(&[me], &[], rng))
     }
 
-    /// The way of a mail's packet, or of a drop, to `last`.
-    pub(super) fn to(&self, me: NodeIx, last: NodeIx, rng: &mut StdRng) -> Way {
+    /// An exit for a mail that goes by `first`; none if that is the only one.
+    pub(super) fn exit(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> Option<NodeIx> {
+        if self.hops == 1 {
+            return Some(first);
+        }
+        let exits: Vec<NodeIx> = self.exits.iter().copied().filter(|exit| ![me, first].contains(exit)).collect();
+        choose(&exits, rng).copied()
+    }
+
+    /// Where a drop ends that goes by `first`: at an exit, or at any mix where there is no other.
+    pub(super) fn end_of_drop(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> NodeIx {
+        self.exit(me, first, rng).unwrap_or_else(|| self.other(&[me, first], &[], rng))
+    }
+
+    /// The way of a mail's packet, or of a drop, by `first` to `last`.
+    pub(super) fn to(&self, me: NodeIx, first: NodeIx, last: NodeIx, rng: &mut StdRng) -> Way {
         let mut way = Way::default();
         if self.hops > 1 {
-            way.push(self.first(me, last, rng));
+            way.push(first);
         }
         self.fill(&mut way, self.hops - 1, &[me, last], rng);
         way.push(last);
@@ -92,21 +102,21 @@ impl Map {
     }
 
     /// The way of a drop that fills up a batch: to any mix first, as what is passed on does.
-    pub(super) fn anywhere(&self, me: NodeIx, last: NodeIx, rng: &mut StdRng) -> Way {
+    pub(super) fn anywhere(&self, me: NodeIx, rng: &mut StdRng) -> Way {
         let mut way = Way::default();
+        let last = choose(&self.exits, rng).copied().filter(|exit| *exit != me);
+        let last = last.unwrap_or_else(|| self.end_of_drop(me, me, rng));
         self.fill(&mut way, self.hops - 1, &[me, last], rng);
         way.push(last);
         way
     }
 
-    /// The way of a loop: to foreign nodes, and back.
-    pub(super) fn around(&self, me: NodeIx, rng: &mut StdRng) -> Way {
+    /// The way of a loop by `first`: to foreign nodes, and back.
+    pub(super) fn around(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> Way {
         let mut way = Way::default();
-        if self.hops == 1 {
-            way.push(self.first(me, me, rng));
-        } else {
-            let last = self.last_of_loop(me, rng);
-            way.push(self.first(me, last, rng));
+        way.push(first);
+        if self.hops > 1 {
+            let last = self.last_of_loop(me, first, rng);
             self.fill(&mut way, self.hops - 1, &[me, last], rng);
             way.push(last);
         }
@@ -114,11 +124,22 @@ impl Map {
         way
     }
 
-    /// The way of a receipt from `exit` to `me`, along a SURB that `me` made.
-    pub(super) fn back(&self, exit: NodeIx, me: NodeIx, rng: &mut StdRng) -> Way {
+    /// The ways of the two receipts of a mail of `me` that went by `first` to `exit`. Both end with that hop; the mixes between
+    /// are others for each where there are enough.
+    pub(super) fn back(&self, exit: NodeIx, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> [Way; 2] {
+        let between = self.hops - 1;
+        // With one hop the exit was the first.
+        let last = if first == exit { self.other(&[me, exit], &[], rng) } else { first };
+        let one = self.way_back(exit, me, last, &[], rng);
+        let taken = one.as_slice().get(..between).unwrap_or_default();
+        let enough = usize::from(self.nodes) >= 3 + 2 * between;
+        let other = self.way_back(exit, me, last, if enough { taken } else { &[] }, rng);
+        [one, other]
+    }
+
+    fn way_back(&self, exit: NodeIx, me: NodeIx, last: NodeIx, besides: &[NodeIx], rng: &mut StdRng) -> Way {
         let mut way = Way::default();
-        let last = self.first(me, exit, rng);
-        let mut taken = vec![me, last];
+        let mut taken = [&[me, last], besides].concat();
         // The exit is on it only where there are too few others, and then in the middle.
         if usize::from(self.nodes) > self.hops + 1 {
             taken.push(exit);
@@ -136,16 +157,14 @@ impl Map {
         way
     }
 
-    /// By the law that draws exits in one half of the cases, and a kept first hop in the other half.
-    fn last_of_loop(&self, me: NodeIx, rng: &mut StdRng) -> NodeIx {
-        if choose(&[true, false], rng) == Some(&true) { self.first(me, me, rng) } else { self.exit(me, rng) }
-    }
-
-    /// One of the first hops that `me` keeps, but not `not`.
-    fn first(&self, me: NodeIx, not: NodeIx, rng: &mut StdRng) -> NodeIx {
+    /// By the law that draws exits in one half of the cases, and the other kept first hop in the other half.
+    fn last_of_loop(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> NodeIx {
         let kept = self.first_hops.get(usize::from(me)).map(Vec::as_slice).unwrap_or_default();
-        let free: Vec<NodeIx> = kept.iter().copied().filter(|hop| *hop != not).collect();
-        choose(&free, rng).copied().unwrap_or_else(|| self.other(&[me, not], &[], rng))
+        let other = kept.iter().copied().find(|hop| *hop != first);
+        match other.filter(|_| choose(&[true, false], rng) == Some(&true)) {
+            Some(other) => other,
+            None => self.end_of_drop(me, first, rng),
+        }
     }
 
     /// Makes the way `len` nodes long, with nodes that are neither on it nor among `taken`.
@@ -181,6 +200,7 @@ mod tests {
             (5, 3, vec![0, 2]),
             (9, 2, vec![0, 4]),
             (9, 4, vec![0, 1]),
+            (9, 3, vec![0, 4, 6]),
             (3, 1, vec![0, 1]),
             (3, 2, vec![0, 1]),
             (5, 4, vec![0, 2]),
@@ -188,20 +208,36 @@ mod tests {
             let mut rng = StdRng::seed_from_u64(1);
             let map = Map::draw(nodes, hops, exits.clone(), &mut rng);
             for me in (0..node(nodes)).cycle().take(300) {
-                let exit = map.exit(me, &mut rng);
-                let what = format!("{nodes} nodes, {hops} hops, {me} to {exit}");
+                let first = map.first(me, &mut rng);
+                let what = format!("{nodes} nodes, {hops} hops, {me} by {first}");
+                assert!(map.first_hops()[usize::from(me)].contains(&first), "{what}");
                 let distinct = |way: &Way| way.as_slice().iter().collect::<BTreeSet<_>>().len() == way.as_slice().len();
-                let first_hops = &map.first_hops()[usize::from(me)];
-                let mail = map.to(me, exit, &mut rng);
+                let around = map.around(me, first, &mut rng);
+                assert_eq!((around.as_slice().len(), around.as_slice().last()), (usize::from(hops) + 1, Some(&me)));
+                assert!(distinct(&around) && around.as_slice()[0] == first, "{what}: {around:?}");
+                let Some(exit) = map.exit(me, first, &mut rng) else {
+                    assert!(exits.iter().all(|exit| [me, first].contains(exit)), "{what}");
+                    assert!(![me, first].contains(&map.end_of_drop(me, first, &mut rng)), "{what}");
+                    continue;
+                };
+                let mail = map.to(me, first, exit, &mut rng);
                 assert_eq!((mail.as_slice().len(), mail.as_slice().last()), (usize::from(hops), Some(&exit)), "{what}");
                 assert!(distinct(&mail) && !mail.as_slice().contains(&me), "{what}: {mail:?}");
-                assert!(first_hops.contains(&mail.as_slice()[0]), "{what}: {mail:?}");
-                let around = map.around(me, &mut rng);
-                assert_eq!((around.as_slice().len(), around.as_slice().last()), (usize::from(hops) + 1, Some(&me)));
-                assert!(distinct(&around) && first_hops.contains(&around.as_slice()[0]), "{what}: {around:?}");
-                let back = map.back(exit, me, &mut rng);
-                assert_eq!(back.as_slice().last(), Some(&me), "{what}: {back:?}");
-                assert!(distinct(&back) && back.as_slice()[0] != exit, "{what}: {back:?}");
+                assert_eq!(mail.as_slice()[0], first, "{what}: {mail:?}");
+                let back = map.back(exit, me, first, &mut rng);
+                for way in &back {
+                    let [hops_between @ .., last, end] = way.as_slice() else { panic!("{what}: {way:?}") };
+                    assert!(*end == me && (*last == first || hops == 1), "{what}: {way:?}");
+                    assert!(distinct(way) && way.as_slice()[0] != exit, "{what}: {way:?}");
+                    let apart = nodes > 2 * usize::from(hops);
+                    let other = back.iter().find(|other| other.as_slice() != way.as_slice());
+                    let shared =
+                        |mix: &NodeIx| other.is_some_and(|other| other.as_slice()[..hops_between.len()].contains(mix));
+                    assert!(
+                        !apart || hops == 1 || (other.is_some() && !hops_between.iter().any(shared)),
+                        "{what}: {back:?}"
+                    );
+                }
             }
         }
     }

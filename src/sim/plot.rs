@@ -41,6 +41,7 @@ pub fn svg(report: &Report) -> String {
         "t",
         &format!("fog simulate: {} nodes, {} mails in {}", report.nodes, report.mails, days(report.days)),
     );
+    label(&mut text, 480.0, 24.0, "s", report.habits());
     arrivals(&mut text, report, &Panel { left: 60.0, right: 390.0 });
     guesses(&mut text, report, &Panel { left: 480.0, right: 820.0 });
     text.push_str("</svg>\n");

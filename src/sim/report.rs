@@ -4,7 +4,7 @@ use super::judge::{self, Estimate, Known};
 use super::num::real;
 use super::observer::Observer;
 use super::trace::Trace;
-use super::{Model, Plan};
+use super::{Habits, Model, Plan};
 use crate::directory::Params;
 use crate::sphinx::geometry::PACKET_LEN;
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub struct Report {
     pub seed: u64,
     /// The network's parameters.
     pub params: Params,
+    /// What nodes did besides.
+    pub habits: Habits,
 }
 
 /// What the observer knew on average.
@@ -143,6 +145,7 @@ pub(super) fn of(plan: &Plan, trace: &Trace, progress: &(dyn Fn(&str, f64) + Syn
         latencies,
         seed: plan.seed,
         params: plan.params.clone(),
+        habits: plan.habits.clone(),
     }
 }
 

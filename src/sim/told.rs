@@ -44,6 +44,8 @@ impl Report {
             "days": self.days,
             "model": self.model.as_str(),
             "seed": self.seed,
+            "cover": self.habits.cover,
+            "receipts": self.habits.receipts,
             "delivered": rounded(self.delivered),
             "latency_s": {"p50": rounded(self.p50), "p95": rounded(self.p95)},
             "bytes_per_node_day": rounded(self.bytes_per_node_day),
@@ -60,13 +62,14 @@ impl Report {
     pub fn to_csv(&self) -> String {
         let mut text = String::from(
             "bad,k,samples,entropy_bits,entropy_bits_low,entropy_bits_high,guess,guess_low,guess_high,\
-             believed,believed_low,believed_high,fully_traced\n",
+             believed,believed_low,believed_high,fully_traced,cover,receipts\n",
         );
         let mut line = |bad: usize, k: usize, samples: usize, seen: &Seen, traced: f64| {
             let figures = [seen.entropy_bits, seen.guess, seen.believed];
             let figures = figures.iter().flat_map(|figure| [figure.mean, figure.low, figure.high]);
             let figures: Vec<String> = figures.chain([traced]).map(|x| rounded(x).to_string()).collect();
-            let _ = writeln!(text, "{bad},{k},{samples},{}", figures.join(","));
+            let [cover, receipts] = [self.habits.cover, self.habits.receipts].map(u8::from);
+            let _ = writeln!(text, "{bad},{k},{samples},{},{cover},{receipts}", figures.join(","));
         };
         self.after_k.iter().for_each(|after| line(0, after.k, after.runs, &after.seen, 0.0));
         for bad in &self.with_bad_nodes {
@@ -83,6 +86,7 @@ impl Report {
         let days = if self.more_days { format!("{} days, which they need", self.days) } else { days(self.days) };
         line(format!("{} nodes, {} of them exits; {} mails in {days}", self.nodes, self.exits, self.mails));
         line(format!("played by {}, seed {}; {}", self.player(), self.seed, self.laws()));
+        line(self.habits().to_owned());
         line(String::new());
         line(format!(
             "delivered   {:.1} % of the mails, half within {}, 95 % within {}",
@@ -119,6 +123,17 @@ impl Report {
         line("In brackets, what holds the true share 19 times in 20. Users of one node hide".into());
         line("among each other besides. Nothing hides what a mail itself says.".into());
         text
+    }
+
+    /// What nodes did besides their mail, in words.
+    #[must_use]
+    pub const fn habits(&self) -> &'static str {
+        match (self.habits.cover, self.habits.receipts) {
+            (true, true) => "with cover, and receipts for every mail",
+            (true, false) => "with cover, without receipts",
+            (false, true) => "without cover, with receipts for every mail",
+            (false, false) => "without cover and receipts",
+        }
     }
 
     fn player(&self) -> &'static str {

@@ -44,6 +44,8 @@ pub struct Trace {
     /// The first hops of each node's packets, each as likely. He who watches for weeks knows them: what a node sends of its
     /// own goes there, so more goes there.
     pub first_hops: Vec<Vec<NodeIx>>,
+    /// Whether exits answered each letter, by two reply blocks.
+    pub receipts: bool,
     /// Every packet on a link: by the node it came to, then by time, once `sort` was called.
     pub legs: Vec<Leg>,
     /// The letters, in the order in which they were handed in.

@@ -58,7 +58,8 @@ impl Member {
         self.identity.node_id()
     }
 
-    pub(super) fn setup(&self) -> Setup {
+    /// What its engine is given; `receipts` is whether exits are asked for them.
+    pub(super) fn setup(&self, receipts: bool) -> Setup {
         let address = |text: &str| Address::parse(text).expect("an address as it stands here");
         Setup {
             me: self.id(),
@@ -74,8 +75,7 @@ impl Member {
                 limits: Limits { all: None, per_recipient: None },
                 gateways: vec![],
             }),
-            // The model beside it knows mail alone.
-            entry: EntrySetup { give_up: Duration::from_secs(5 * 86_400), notify: vec![], receipts: false },
+            entry: EntrySetup { give_up: Duration::from_secs(5 * 86_400), notify: vec![], receipts },
             block: Arc::new(BlockList::new(&Secret::filled(|key| *key = self.dedup))),
             dedup_key: Secret::filled(|key| *key = self.dedup),
         }

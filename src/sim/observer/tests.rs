@@ -1,7 +1,7 @@
 use super::super::num::{NONE, count, tick_of};
 use super::super::tests::plan;
 use super::super::trace::Leg;
-use super::super::{LATENCY, Plan, light};
+use super::super::{Habits, LATENCY, Plan, light};
 use super::*;
 use crate::mix::delay;
 use crate::time::Time;
@@ -18,6 +18,12 @@ fn short() -> Params {
 
 fn law_at(law: &[f64], from: u32, to: u32) -> f64 {
     to.checked_sub(from).and_then(|ticks| law.get(ix(ticks))).copied().unwrap_or(0.0)
+}
+
+/// How many first hops of a node leave it an exit.
+fn usable(trace: &Trace, node: NodeIx) -> usize {
+    let leaves_one = |hop: &&NodeIx| trace.exits.iter().any(|exit| ![node, **hop].contains(exit));
+    trace.first_hops[usize::from(node)].iter().filter(leaves_one).count()
 }
 
 /// As `posterior`, by looking at every three packets that may have been the letter's.
@@ -59,8 +65,8 @@ fn one_by_one(observer: &Observer<'_>, letter: &Letter, is_bad: &[bool]) -> Vec<
                     * step(&middle, &last, observer.rarity[third])
                     * step(&begin, &middle, observer.rarity[second])
                     * observer.rarity[first]
-                    / real(kept.iter().filter(|hop| **hop != exit).count())
-                    / real(trace.exits.iter().filter(|exit| **exit != begin.from).count());
+                    / real(trace.exits.iter().filter(|exit| ![begin.from, begin.to].contains(exit)).count())
+                    / real(usable(trace, begin.from));
             }
         }
     }
@@ -72,6 +78,8 @@ fn ways_summed_up_backwards_are_those_counted_one_by_one() {
     let plan = Plan {
         params: Params { send_every: Duration::from_secs(900), batch_min: 2, ..short() },
         days: 0.1,
+        // Receipts have a test of their own.
+        habits: Habits { cover: true, receipts: false },
         ..plan(4, 12)
     };
     let trace = light::play(&plan, &|_, _| ());
