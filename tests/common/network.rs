@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -50,6 +51,8 @@ pub(crate) struct Network {
     /// By the number of the node that they are beside.
     exits: BTreeMap<usize, Option<Child>>,
     sets: Vec<String>,
+    /// Whoever holds the disk of a node that has one of its own.
+    disks: BTreeMap<usize, Child>,
 }
 
 impl Network {
@@ -83,8 +86,15 @@ impl Network {
         // at that moment holds it open as well.
         output(Command::new("cp").arg(env!("CARGO_BIN_EXE_fog")).arg(&fog));
         let sets = plan.sets.iter().map(|set| format!("--set={set}")).collect();
-        let mut network =
-            Self { dir: dir.to_owned(), fog, user: plan.user, nodes: Vec::new(), exits: BTreeMap::new(), sets };
+        let mut network = Self {
+            dir: dir.to_owned(),
+            fog,
+            user: plan.user,
+            nodes: Vec::new(),
+            exits: BTreeMap::new(),
+            sets,
+            disks: BTreeMap::new(),
+        };
         network.found(plan);
         let count = plan.addresses.len();
         network.nodes.resize_with(count, || None);
@@ -129,28 +139,38 @@ impl Network {
         self.wait_for_node(index);
     }
 
-    /// Starts node `index` with its spool on a disk of its own of so many bytes, that no other process sees but by
-    /// [`Self::spool_seen_by`]. It takes mail when this returns. What it keeps is gone with it.
+    /// Puts the spool of node `index`, which doesn't run, on a disk of its own of so many bytes, that no other process sees but
+    /// by [`Self::spool_seen_by`]. It outlives the node, and is gone with the network.
     #[allow(dead_code, reason = "the Exim test uses it")]
-    pub(crate) fn start_node_on_small_disk(&mut self, index: usize, bytes: u64) {
+    pub(crate) fn put_on_small_disk(&mut self, index: usize, bytes: u64) {
         // Copied aside first: the new disk hides what is below it.
-        const ON_A_DISK: &str = "spool=$1 disk=$2 user=$3; shift 3; copy=$(mktemp -d); cp -a \"$spool/.\" \"$copy\"
+        const A_DISK: &str = "spool=$1 disk=$2; copy=$(mktemp -d); cp -a \"$spool/.\" \"$copy\"
             mount -t tmpfs -o \"$disk\" tmpfs \"$spool\" && cp -a \"$copy/.\" \"$spool\" && rm -r \"$copy\" || exit 1
-            exec setpriv --reuid \"$user\" --regid \"$user\" --clear-groups \"$@\"";
-        let (user, log) = (self.user, self.log(index, "node"));
+            echo ready; exec sleep infinity";
+        let user = self.user;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", ON_A_DISK, "sh"]).arg(self.home(index).join("spool"));
-        command.arg(format!("size={bytes},mode=700,uid={user},gid={user}")).arg(user.to_string());
-        command.arg(&self.fog).arg("node").arg("--config").arg(self.config(index)).current_dir(&self.dir);
-        self.nodes[index] = Some(with_log(&mut command, &log));
-        self.wait_for_node(index);
+        command.args(["--mount", "sh", "-c", A_DISK, "sh"]).arg(self.home(index).join("spool"));
+        command.arg(format!("size={bytes},mode=700,uid={user},gid={user}"));
+        let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        self.disks.insert(index, holder);
+        assert_eq!(said, "ready\n", "there is no disk for n{}", index + 1);
     }
 
     /// The spool of node `index` as the node itself sees it.
     #[allow(dead_code, reason = "the Exim test uses it")]
     pub(crate) fn spool_seen_by(&self, index: usize) -> PathBuf {
-        let process = PathBuf::from(format!("/proc/{}/root", self.nodes[index].as_ref().unwrap().id()));
+        let process = PathBuf::from(format!("/proc/{}/root", self.disks[&index].id()));
         process.join(self.home(index).join("spool").strip_prefix("/").unwrap())
+    }
+
+    /// Starts node `index` again if it has ended, as systemd would.
+    #[allow(dead_code, reason = "the Exim test uses it")]
+    pub(crate) fn start_node_if_it_has_ended(&mut self, index: usize) {
+        if self.nodes[index].as_mut().is_none_or(|node| node.try_wait().unwrap().is_some()) {
+            self.start_node(index);
+        }
     }
 
     /// Sends a signal to node `index`, by its name: STOP, CONT.
@@ -291,9 +311,22 @@ impl Network {
     }
 
     fn spawn(&self, index: usize, verb: &str) -> Child {
-        let mut command = self.at(index, &[verb]);
+        let mut command = match self.disks.get(&index) {
+            Some(holder) if verb == "node" => self.on_disk_of(holder, index),
+            _ => self.at(index, &[verb]),
+        };
         command.args(&self.sets);
         with_log(&mut command, &self.log(index, verb))
+    }
+
+    /// The node, where it sees what `holder` holds.
+    fn on_disk_of(&self, holder: &Child, index: usize) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", holder.id()));
+        let user = self.user.to_string();
+        command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]);
+        command.arg(&self.fog).arg("node").arg("--config").arg(self.config(index)).current_dir(&self.dir);
+        command
     }
 
     fn log(&self, index: usize, verb: &str) -> PathBuf {
@@ -324,7 +357,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for child in self.nodes.iter_mut().chain(self.exits.values_mut()).flatten() {
+        let processes = self.nodes.iter_mut().chain(self.exits.values_mut()).flatten();
+        for child in processes.chain(self.disks.values_mut()) {
             let _ = child.kill();
             let _ = child.wait();
         }

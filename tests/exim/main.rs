@@ -214,7 +214,8 @@ fn a_full_disk_lets_mail_wait_where_it_is() {
 
     // The node's disk.
     site.network.kill_node(0);
-    site.network.start_node_on_small_disk(0, 64 << 20);
+    site.network.put_on_small_disk(0, 64 << 20);
+    site.network.start_node(0);
     let ballast = site.network.spool_seen_by(0).join("ballast");
     let mut filled = fs::File::create(&ballast).unwrap();
     while filled.write_all(&[0; 4096]).is_ok() {}
@@ -230,7 +231,12 @@ fn a_full_disk_lets_mail_wait_where_it_is() {
     assert!(site.here.mailbox("ann").is_empty(), "Exim bounced");
     (1..NODES).for_each(|node| site.network.start_node(node));
     fs::remove_file(&ballast).unwrap();
-    site.check_arrival_later(large, "html", || site.here.run_queue(false));
+    wait_for("the mail", || {
+        site.network.start_node_if_it_has_ended(0);
+        site.here.run_queue(false);
+        site.there.mailbox("html").pop()
+    });
+    site.check_arrival(large, "html");
     assert_eq!(site.there.mailbox("html").len(), 1, "a copy");
 
     // Exim's own: it takes nothing that it can't keep, and the mail program is told to come again.
