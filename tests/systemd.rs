@@ -102,15 +102,31 @@ fn every_service_keeps_memory_off_the_disk_and_ends_for_good_where_only_a_person
             "MemorySwapMax=0",
             "Type=notify",
             "Restart=on-failure",
-            "RestartPreventExitStatus=64 73 77 78",
             "NoNewPrivileges=yes",
             "ConditionPathExists=/etc/fog/fog.toml",
         ] {
             assert!(text.lines().any(|found| found == line), "{}: {line}", unit.display());
         }
     }
+    for (unit, codes) in [("node", "64 65 73 77 78"), ("exit", "64 73 77 78"), ("milter", "64 73 77 78")] {
+        let text = fs::read_to_string(root().join(format!("systemd/fog-{unit}.service"))).unwrap();
+        let line = format!("RestartPreventExitStatus={codes}");
+        assert!(text.lines().any(|found| found == line), "{unit}: {line}");
+    }
     let node = fs::read_to_string(root().join("systemd/fog-node.service")).unwrap();
     assert!(node.contains("\nLoadCredential=node.key:") && node.contains("\nWatchdogSec="));
+}
+
+#[test]
+fn a_node_whose_disk_is_full_is_started_again_until_there_is_room() {
+    let unit = fs::read_to_string(root().join("systemd/fog-node.service")).unwrap();
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    let seconds = |key: &str| value(key).strip_suffix('s').unwrap().parse::<u32>().unwrap();
+    assert_eq!(value("StartLimitIntervalSec="), "1min");
+    // A start that systemd counts for its limit is never so many of them.
+    assert!(value("StartLimitBurst=").parse::<u32>().unwrap() > 60 / seconds("RestartSec=") + 1, "{unit}");
+    let prevented: Vec<_> = value("RestartPreventExitStatus=").split(' ').collect();
+    assert!(!prevented.contains(&"74") && prevented.contains(&"65"), "{prevented:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::mail::address::Address;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::sys::key_file::{self, NodeKey};
+use crate::sys::log::{Event, Program, log};
 use crate::sys::{block_file, clock};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub(super) struct Node {
 pub(super) fn load(config: &Config) -> Result<Node, Trouble> {
     let spool = &config.spool.path;
     let store = Store::open(spool).map_err(|error| Trouble::store(spool, &error))?;
+    if store.commit_was_undone() {
+        log(Program::Node, Event::CommitUndone);
+    }
     let key = key(config)?;
     let block = block_file::read_for(config, &key.link, false);
     let block = block.map_err(|error| Trouble::block_list(&config.block, &error))?;

@@ -97,6 +97,12 @@ impl Trouble {
             StoreError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                 trouble(ExitCode::Config, "there is no spool").hint("fog init")
             }
+            StoreError::Io { source, .. } if source.kind() == ErrorKind::ReadOnlyFilesystem => {
+                trouble(ExitCode::Io, "the disk can't be written to")
+                    .hint(format!("see why: dmesg; then: mount -o remount,rw $(df --output=target {path} | tail -1)"))
+            }
+            _ if error.is_damage() => trouble(ExitCode::Data, "the spool is damaged")
+                .hint("what it holds can't be trusted any more: man fog-node, WHEN THE DISK FAILS"),
             _ => trouble(ExitCode::Io, "the store failed")
                 .hint("look after the disk, then start the node; what it had acknowledged is kept"),
         }

@@ -6,6 +6,7 @@
 //! under it can be read again, wherever copies of it may lie. What always holds is said in `schema`.
 
 mod disk;
+mod header;
 mod keys;
 mod marks;
 mod schema;
@@ -15,12 +16,13 @@ mod txn;
 mod view;
 
 pub use disk::{MemoryDisk, Work};
-pub use slab::SLOT_LEN;
+pub use slab::{SLOT_LEN, STEP};
 pub use txn::Txn;
 
 use crate::id::Epoch;
 use crate::secret::Secret;
 use disk::Backing;
+use header::Commits;
 use keys::KeyFile;
 use marks::MarkIndex;
 use rand_core::CryptoRng;
@@ -169,6 +171,20 @@ pub enum StoreError {
     Database(Box<redb::Error>),
 }
 
+impl StoreError {
+    /// Whether what is on disk is not what was written there, so that opening it anew doesn't help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::NoKey(_) | Self::NoRow(..) => true,
+            Self::Io { source, .. } => source.kind() == ErrorKind::UnexpectedEof,
+            // What failed before is known anew after a start.
+            Self::Database(error) => !matches!(**error, redb::Error::PreviousIo),
+            Self::Locked(_) | Self::Access { .. } | Self::Newer(_) | Self::Full | Self::Stopped => false,
+        }
+    }
+}
+
 /// The store of one node.
 pub struct Store {
     db: Database,
@@ -180,6 +196,7 @@ pub struct Store {
     /// What is sealed under which spool key.
     sealed: BTreeSet<(Epoch, Shelf, RowId)>,
     stopped: bool,
+    commit_undone: bool,
 }
 
 /// The seeds of the mix keys that the store in `dir` has, read beside whoever has it open. Nothing is locked or written.
@@ -217,6 +234,13 @@ impl Store {
     pub fn on(disk: &MemoryDisk) -> Result<Self, StoreError> {
         let file = |file: &disk::MemoryFile| Backing::Memory(file.clone());
         Self::assemble(file(&disk.db), file(&disk.slab), file(&disk.keys))
+    }
+
+    /// Whether the newest commit was not whole when the store was opened, and the one before holds. After a power cut that is
+    /// one that had not been acknowledged yet; without one the disk has lost what it had said to keep.
+    #[must_use]
+    pub const fn commit_was_undone(&self) -> bool {
+        self.commit_undone
     }
 
     /// Begins a transaction. One that is dropped without `commit` has changed nothing.
@@ -330,6 +354,11 @@ impl Store {
         self.marks.count((kind, epoch))
     }
 
+    /// Lets the slab grow by so many bytes from here on, and no more: what needs more is told that there is no room.
+    pub const fn allow_growth(&mut self, bytes: u64) {
+        self.slab.allow_growth(bytes);
+    }
+
     /// How full it is.
     ///
     /// # Errors
@@ -344,10 +373,15 @@ impl Store {
     }
 
     fn assemble(db_file: Backing, slab: Backing, keys: Backing) -> Result<Self, StoreError> {
-        let db = open_database(&db_file, &keys)?;
+        let (db, commit_undone) = open_database(&db_file, &keys)?;
         let fresh = is_fresh(&db)?;
         let keys = KeyFile::open(keys, fresh)?;
         let mut slab = Slab::open(slab)?;
+        if fresh && (keys.epochs().next().is_some() || slab.total() > 0) {
+            let why =
+                "it is empty or gone, and what belongs to it isn't: without replay tags no key of theirs may be used";
+            return Err(StoreError::Damaged(format!("{DB_FILE}: {why}")));
+        }
         lay_out(&db, fresh)?;
         let txn = db.begin_read().map_err(database)?;
         let next_row = meta(&txn, schema::META_NEXT_ROW)?;
@@ -365,7 +399,7 @@ impl Store {
             })?;
         }
         let marks = MarkIndex::open(&txn, &db_file)?;
-        Ok(Self { db, db_file, slab, keys, next_row, marks, sealed, stopped: false })
+        Ok(Self { db, db_file, slab, keys, next_row, marks, sealed, stopped: false, commit_undone })
     }
 
     fn view(&self) -> Result<View, StoreError> {
@@ -388,18 +422,22 @@ impl Store {
         if raw_from < SEAL_LEN.saturating_add(record.sealed_len) {
             return Err(wrong());
         }
+        let mut raw = vec![0; record.raw_len];
+        self.slab.read(&record.slots, raw_from, &mut raw)?;
         let mut seal = [0; SEAL_LEN];
         self.slab.read(&record.slots, 0, &mut seal)?;
         let mut sealed = Zeroizing::new(vec![0; record.sealed_len]);
         self.slab.read(&record.slots, SEAL_LEN, &mut sealed)?;
-        seal::open(record.key.expose(), &seal, &mut sealed).map_err(|_| wrong())?;
-        let mut raw = vec![0; record.raw_len];
-        self.slab.read(&record.slots, raw_from, &mut raw)?;
+        seal::open_beside(&record.key, &raw, &seal, &mut sealed)
+            // As it was up to format 2. What was sealed since doesn't open so, whatever has become of it.
+            .or_else(|_| seal::open(record.key.expose(), &seal, &mut sealed))
+            .map_err(|_| wrong())?;
         Ok(Content { sealed, raw })
     }
 }
 
-fn open_database(file: &Backing, keys: &Backing) -> Result<Database, StoreError> {
+/// The database, and whether its newest commit was not whole.
+fn open_database(file: &Backing, keys: &Backing) -> Result<(Database, bool), StoreError> {
     // redb writes its first bytes last: zeros there mean that the power went while it made the file, and it would
     // refuse that for ever. The key file gets its first bytes only after that, so nothing can be lost.
     let mut magic = [0; 9];
@@ -412,15 +450,21 @@ fn open_database(file: &Backing, keys: &Backing) -> Result<Database, StoreError>
     if half_made {
         file.set_len(0).map_err(io_error(DB_FILE))?;
     }
+    let before = Commits::of(file).map_err(io_error(DB_FILE))?;
     let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_LEN);
-    match file {
+    // redb doesn't ask whether a page is the one that it wrote, and may panic at one that isn't, or not find a row of it;
+    // but once, here, it reads them all.
+    builder.set_cache_size(CACHE_LEN).set_check_integrity_on_open(true);
+    let db = match file {
         Backing::File(file) => {
             let backend = file.try_clone().map_err(io_error(DB_FILE)).map(FileBackend::new)?.map_err(database)?;
             builder.create_with_backend(backend).map_err(database)
         }
         Backing::Memory(file) => builder.create_with_backend(file.clone()).map_err(database),
-    }
+    }?;
+    let after = Commits::of(file).map_err(io_error(DB_FILE))?;
+    let undone = before.zip(after).is_some_and(|(before, after)| before.was_undone(&after));
+    Ok((db, undone))
 }
 
 /// Whether `db` is no store yet.
@@ -436,12 +480,13 @@ fn is_fresh(db: &Database) -> Result<bool, StoreError> {
     }
 }
 
-/// Makes the tables that are missing: all of them in a fresh store, those of new shelves in an older fog's.
+/// Makes the tables that are missing: all of them in a fresh store, those of new shelves in an older fog's. It is of our
+/// format then.
 fn lay_out(db: &Database, fresh: bool) -> Result<(), StoreError> {
     let txn = db.begin_read().map_err(database)?;
     let there: BTreeSet<_> = txn.list_tables().map_err(database)?.map(|table| table.name().to_owned()).collect();
     let mut missing = schema::SHELVES.into_iter().filter(|shelf| !there.contains(shelf.table().name())).peekable();
-    if missing.peek().is_none() {
+    if missing.peek().is_none() && meta(&txn, schema::META_FORMAT)? == schema::FORMAT {
         return Ok(());
     }
     let txn = db.begin_write().map_err(database)?;
@@ -520,7 +565,12 @@ fn io_error(what: &str) -> impl FnOnce(io::Error) -> StoreError {
 
 fn database(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
+        // What has another beginning than its own files.
+        redb::Error::Io(source) if source.kind() == ErrorKind::InvalidData => {
+            StoreError::Damaged(format!("{DB_FILE}: {source}"))
+        }
         redb::Error::Io(source) => io_error(DB_FILE)(source),
+        redb::Error::Corrupted(why) => StoreError::Damaged(format!("{DB_FILE}: {why}")),
         other => StoreError::Database(Box::new(other)),
     }
 }

@@ -25,8 +25,9 @@ use zeroize::Zeroizing;
 
 /// The format this fog writes; a higher one is a newer fog's.
 ///
-/// 2 has more shelves than 1, and is otherwise the same.
-pub(super) const FORMAT: u64 = 2;
+/// 2 has more shelves than 1, and is otherwise the same. In 3 what is sealed of a row's content opens only beside the rest
+/// of it as it was written.
+pub(super) const FORMAT: u64 = 3;
 /// The oldest format that this fog brings up to its own.
 pub(super) const OLDEST: u64 = 1;
 
@@ -311,9 +312,10 @@ mod tests {
         let dir = private_dir();
         let store = Store::open(dir.path()).unwrap();
         let txn = store.db.begin_write().unwrap();
-        txn.open_table(META).unwrap().insert(META_FORMAT, 3).unwrap();
+        txn.open_table(META).unwrap().insert(META_FORMAT, FORMAT + 1).unwrap();
         txn.commit().unwrap();
         drop(store);
-        assert_eq!(refusal(dir.path()), "made by a newer fog: its format is 3, this fog knows 2");
+        let want = format!("made by a newer fog: its format is {}, this fog knows {FORMAT}", FORMAT + 1);
+        assert_eq!(refusal(dir.path()), want);
     }
 }

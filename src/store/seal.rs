@@ -1,5 +1,6 @@
 //! Sealing at rest: XSalsa20-Poly1305 with a random nonce.
 
+use crate::secret::Secret;
 use crate::wire::Malformed;
 use crypto_secretbox::aead::{AeadInPlace, KeyInit};
 use crypto_secretbox::{Nonce, Tag, XSalsa20Poly1305};
@@ -31,6 +32,28 @@ pub(super) fn open(key: &[u8; 32], seal: &[u8; SEAL_LEN], text: &mut [u8]) -> Re
     XSalsa20Poly1305::new(key.into())
         .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", text, Tag::from_slice(tag))
         .map_err(|_| Malformed)
+}
+
+/// As `seal`, so that it opens beside the same `raw` alone: what lies in the clear can't change unseen.
+pub(super) fn seal_beside<R: CryptoRng>(key: &Secret<32>, raw: &[u8], text: &mut [u8], rng: &mut R) -> [u8; SEAL_LEN] {
+    seal(beside(key, raw).expose(), text, rng)
+}
+
+/// As `open`, for what was sealed beside `raw`.
+///
+/// # Errors
+/// As `open`, and if a bit of `raw` is another.
+pub(super) fn open_beside(
+    key: &Secret<32>,
+    raw: &[u8],
+    seal: &[u8; SEAL_LEN],
+    text: &mut [u8],
+) -> Result<(), Malformed> {
+    open(beside(key, raw).expose(), seal, text)
+}
+
+fn beside(key: &Secret<32>, raw: &[u8]) -> Secret<32> {
+    Secret::filled(|bytes| *bytes = *blake3::keyed_hash(key.expose(), raw).as_bytes())
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub const SLOT_LEN: usize = 69_632;
 /// middle of a batch, and committing needs no new extents.
 const FILE_GROWTH: u32 = 240;
 
+/// Bytes that a slab in a file grows by at once.
+pub const STEP: u64 = FILE_GROWTH as u64 * SLOT_LEN as u64;
+
 /// Slots a slab in memory grows by.
 const MEMORY_GROWTH: u32 = 8;
 
@@ -23,6 +26,8 @@ pub(super) struct Slab {
     file: Backing,
     total: u32,
     free: BTreeSet<u32>,
+    /// Bytes that the file may still grow by.
+    growth: u64,
 }
 
 impl Slab {
@@ -31,7 +36,7 @@ impl Slab {
         let len = file.len().map_err(io_error("slab"))?;
         let total = u32::try_from(len / SLOT_LEN as u64)
             .map_err(|_| StoreError::Damaged("slab: longer than a slab can be".to_owned()))?;
-        Ok(Self { file, total, free: (0..total).collect() })
+        Ok(Self { file, total, free: (0..total).collect(), growth: u64::MAX })
     }
 
     /// Takes the slots of a row that is there already. False if one is beyond the end, or taken.
@@ -52,10 +57,15 @@ impl Slab {
         self.file.len().map_err(io_error("slab"))
     }
 
+    /// Lets the file grow by so many bytes from here on.
+    pub(super) const fn allow_growth(&mut self, bytes: u64) {
+        self.growth = bytes;
+    }
+
     /// Takes `n` free slots, the lowest first, growing the file where they don't suffice.
     ///
     /// # Errors
-    /// `Full` if there is no room to grow; nothing is taken then.
+    /// `Full` if there is no room to grow, or it may not; nothing is taken then.
     pub(super) fn take(&mut self, n: usize) -> Result<Vec<u32>, StoreError> {
         while self.free.len() < n {
             self.grow()?;
@@ -102,6 +112,7 @@ impl Slab {
             Backing::Memory(_) => MEMORY_GROWTH,
         };
         let total = self.total.checked_add(by).ok_or(StoreError::Full)?;
+        let growth = self.growth.checked_sub(offset(by)).ok_or(StoreError::Full)?;
         let zeros = [0; SLOT_LEN];
         if let Err(error) = (self.total..total).try_for_each(|slot| self.file.write(offset(slot), &zeros)) {
             // What was gained would be given to nobody: it is better given back to the disk.
@@ -110,6 +121,7 @@ impl Slab {
         }
         self.free.extend(self.total..total);
         self.total = total;
+        self.growth = growth;
         Ok(())
     }
 }

@@ -276,7 +276,7 @@ fn seal_content<R: CryptoRng>(key: &Secret<32>, sealed: &[u8], raw: &[u8], rng: 
     content.extend_from_slice(&[0; SEAL_LEN]);
     content.extend_from_slice(sealed);
     let (head, text) = content.split_at_mut(SEAL_LEN);
-    head.copy_from_slice(&seal::seal(key.expose(), text, rng));
+    head.copy_from_slice(&seal::seal_beside(key, raw, text, rng));
     content.resize(total - raw.len(), 0);
     let (_, padding) = content.split_at_mut(end);
     rng.fill_bytes(padding);

@@ -87,6 +87,12 @@ pub enum Event<'a> {
         /// How many.
         mails: Rounded,
     },
+    /// The newest commit in the store was not whole; the one before it holds.
+    CommitUndone,
+    /// Its file system has less room left than the spool's reserve: nothing is taken in.
+    DiskLow,
+    /// It has room again.
+    DiskRoom,
     /// The spool has little room left.
     SpoolLow,
     /// It has none.
@@ -199,6 +205,9 @@ impl Event<'_> {
             Self::ExitRefused { .. } => ("exit-refused", Notice),
             Self::MtaUp => ("mta-up", Notice),
             Self::MtaDown => ("mta-down", Warning),
+            Self::CommitUndone => ("commit-undone", Warning),
+            Self::DiskLow => ("disk-low", Error),
+            Self::DiskRoom => ("disk-room", Notice),
             Self::SpoolLow => ("spool-low", Warning),
             Self::SpoolFull => ("spool-full", Error),
             Self::DirectorySigned { .. } => ("directory-signed", Notice),
@@ -250,6 +259,9 @@ impl fmt::Display for Event<'_> {
             | Self::Stop
             | Self::TorUp
             | Self::NotEnoughNodes
+            | Self::CommitUndone
+            | Self::DiskLow
+            | Self::DiskRoom
             | Self::SpoolLow
             | Self::SpoolFull
             | Self::MtaUp
@@ -385,6 +397,9 @@ mod tests {
             Event::ExitRefused { period, mails: some },
             Event::MtaUp,
             Event::MtaDown,
+            Event::CommitUndone,
+            Event::DiskLow,
+            Event::DiskRoom,
             Event::SpoolLow,
             Event::SpoolFull,
             Event::Alarm { what: Danger::Fork },
