@@ -292,6 +292,29 @@ fn under_an_old_document_mail_waits_and_the_engine_sleeps() {
 }
 
 #[test]
+fn a_node_whose_disk_is_low_takes_nothing_sends_what_it_has_and_takes_again() {
+    let (to, packet) = Nodes::busy(|_| {}).first_packet();
+    let mut nodes = Nodes::busy(|_| {});
+    let (token, from) = (Token(7), nodes.ids[1]);
+    let more = |nodes: &mut Nodes| {
+        let outputs = nodes.handle(to, START, Input::Packet { token, from, packet: packet.clone() });
+        matches!(outputs.as_slice(), [Output::Disposed(Token(7))])
+    };
+    assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
+    nodes.handle(1, START, Input::Room(0));
+    nodes.handle(to, START, Input::Room(0));
+    assert_eq!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Temporary(Reason::DiskFull));
+    assert!(!more(&mut nodes), "it took a packet");
+    assert_eq!(nodes.engines[to].counts().pooled, 0);
+    let sent = nodes.pieces_of_node_1();
+    assert!(!sent.is_empty(), "what it had stays");
+    nodes.handle(1, START, Input::Room(1));
+    nodes.handle(to, START, Input::Room(1));
+    assert!(more(&mut nodes), "something of the packet was remembered");
+    assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(_)));
+}
+
+#[test]
 fn a_full_node_refuses_before_it_remembers() {
     let (to, packet) = Nodes::busy(|_| {}).first_packet();
     let mut full = Nodes::busy(|setup| setup.max_spool = 0);

@@ -195,11 +195,18 @@ fn of_the_node(status: &Result<Value, CliError>) -> Option<Hindrance> {
         Ok(status) if member(status, &["can_send"]) != true => {
             Some(Hindrance::new(ExitCode::No, "the node can send nothing now: fog status"))
         }
+        Ok(status) if says(status, "disk-low") => {
+            Some(Hindrance::new(ExitCode::No, "the disk is nearly full; the MTA would keep it and come again"))
+        }
         Ok(status) if member(status, &["period", "spool"]) == "full" => {
             Some(Hindrance::new(ExitCode::No, "the spool is full; the MTA would keep it and come again"))
         }
         Ok(_) => None,
     }
+}
+
+fn says(status: &Value, word: &str) -> bool {
+    member(status, &["warnings"]).as_array().is_some_and(|warnings| warnings.iter().any(|warning| warning == word))
 }
 
 /// What the sender should know.
@@ -355,6 +362,7 @@ mod tests {
         let (six, three) = (document(6, |_| {}), document(3, |_| {}));
         let fails = |exit| Err(CliError::new(exit, "trouble"));
         let cannot = Ok(json!({ "can_send": false, "period": null }));
+        let low = Ok(json!({ "can_send": true, "period": null, "warnings": ["tor-down", "disk-low"] }));
         let full = Ok(json!({ "can_send": true, "period": { "spool": "full" } }));
         for (to, size, document, status, hours, want, word) in [
             ("a@example.com", 1, &six, well(), 1, None, ""),
@@ -367,6 +375,7 @@ mod tests {
             ("a@example.com", 1, &six, fails(ExitCode::Unavailable), 1, Some(ExitCode::Unavailable), "not running"),
             ("a@example.com", 1, &six, fails(ExitCode::Permission), 1, Some(ExitCode::Permission), "trouble"),
             ("a@example.com", 1, &six, cannot, 1, Some(ExitCode::No), "can send nothing"),
+            ("a@example.com", 1, &six, low, 1, Some(ExitCode::No), "disk is nearly full"),
             ("a@example.com", 1, &six, full, 1, Some(ExitCode::No), "spool is full"),
         ] {
             let told = told(to, size, document, &status, hours);

@@ -22,7 +22,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 9] = [
     ("tor", &["socks"]),
     ("directory", &["trust", "threshold", "sources", "admit"]),
     ("milter", &["listen", "on-full-divert", "mixed", "networks"]),
-    ("spool", &["path", "max"]),
+    ("spool", &["path", "max", "reserve"]),
     ("log", &["level", "target", "every", "round"]),
     ("stats", &["publish"]),
 ];
@@ -49,5 +49,5 @@ pub(super) const NETWORK_KEYS: [(&str, &[&str]); 1] = [(
 )];
 
 /// The keys whose value may be a number without quotes.
-pub(super) const NUMBERS: [&str; 5] =
-    ["entry.max-size", "exit.max-size", "directory.threshold", "spool.max", "log.round"];
+pub(super) const NUMBERS: [&str; 6] =
+    ["entry.max-size", "exit.max-size", "directory.threshold", "spool.max", "spool.reserve", "log.round"];

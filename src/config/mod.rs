@@ -201,6 +201,8 @@ pub struct Spool {
     pub path: PathBuf,
     /// Most bytes it may take.
     pub max: u64,
+    /// Bytes of its file system that are left free: with less, nothing is taken.
+    pub reserve: u64,
 }
 
 impl Spool {
@@ -386,6 +388,12 @@ fn spool(settings: &Settings, base: &Path) -> Result<Spool, ConfigError> {
         max: settings.or("spool.max", 1 << 30, "a number of bytes such as 500M or 2G, at least 1M", |text| {
             parse_size(text).filter(|max| *max >= 1 << 20)
         })?,
+        reserve: settings.or(
+            "spool.reserve",
+            128 << 20,
+            "a number of bytes such as 128M or 1G, at least 64M",
+            |text| parse_size(text).filter(|reserve| *reserve >= 64 << 20),
+        )?,
     })
 }
 

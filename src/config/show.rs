@@ -89,6 +89,7 @@ impl Config {
             "milter.networks" => Some(shown_list(&self.milter.networks).unwrap_or_else(|| "[]".into())),
             "spool.path" => path(&self.spool.path),
             "spool.max" => Some(sized(self.spool.max)),
+            "spool.reserve" => Some(sized(self.spool.reserve)),
             "log.level" => Some(text(self.log.level.as_str())),
             "log.target" => Some(text(&match &self.log.target {
                 LogTarget::Auto => "auto".into(),

@@ -39,7 +39,8 @@ fn three_lines_are_a_configuration() {
     assert_eq!(config.entry, entry);
     assert_eq!(config.milter.listen, Listen::Unix("/var/spool/postfix/fog/milter.sock".into()));
     assert_eq!((config.milter.on_full_divert, config.milter.mixed), (FullDivert::Erase, Mixed::Split));
-    assert_eq!((config.spool.document(), config.spool.max), (PathBuf::from("/var/lib/fog/directory"), 1 << 30));
+    assert_eq!(config.spool, Spool { path: "/var/lib/fog".into(), max: 1 << 30, reserve: 128 << 20 });
+    assert_eq!(config.spool.document(), PathBuf::from("/var/lib/fog/directory"));
     assert_eq!(config.exit, None);
     assert_eq!(config.socks, Socks::Unix("/run/tor/socks".into()));
     let hour = Duration::from_secs(3600);
@@ -66,7 +67,7 @@ fn every_key_can_be_set() {
          [exit]\ndeliver = \"smtp:127.0.0.1:10027\"\nfrom = \"Some Body <a@b.example>\"\nenvelope-from = \"<>\"\n\
          max-size = 5000\ndomains = [\"x.example\", \"a.example\"]\nnews = \"m-{{date}}@news.example\"\n\
          per-recipient = \"5/2h\"\nrate = \"none\"\nblock = \"b\"\ncomment = \"c\"\n\
-         [directory]\ntrust = [\"{FINGERPRINT}\"]\nthreshold = 1\n[tor]\nsocks = \"127.0.0.1:9050\"\n[spool]\npath = \"/spool\"\nmax = \"2G\"\n\
+         [directory]\ntrust = [\"{FINGERPRINT}\"]\nthreshold = 1\n[tor]\nsocks = \"127.0.0.1:9050\"\n[spool]\npath = \"/spool\"\nmax = \"2G\"\nreserve = \"1G\"\n\
          [log]\nlevel = \"info\"\ntarget = \"syslog:l\"\nevery = \"1d\"\nround = 16\n"
     );
     let config = parse(&text, &[]).unwrap();
@@ -101,7 +102,7 @@ fn every_key_can_be_set() {
     assert_eq!(exit.per_recipient, Some(Rate { count: 5, per: Duration::from_secs(7200) }));
     assert_eq!((exit.rate, exit.comment.as_str()), (None, "c"));
     assert_eq!(config.block, Path::new("/etc/fog/b"));
-    assert_eq!(config.spool, Spool { path: "/spool".into(), max: 2 << 30 });
+    assert_eq!(config.spool, Spool { path: "/spool".into(), max: 2 << 30, reserve: 1 << 30 });
     assert_eq!(config.socks, Socks::Tcp("127.0.0.1:9050".parse().unwrap()));
     let (day, socket) = (Duration::from_secs(86_400), LogTarget::Syslog("/etc/fog/l".into()));
     assert_eq!(config.log, Log { level: Level::Info, target: socket, every: day, round: 16 });
@@ -292,7 +293,7 @@ const fn row(key: &'static str, good: &'static str, bad: &'static [&'static str]
     Row { key, good, bad }
 }
 
-const ROWS: [Row; 40] = [
+const ROWS: [Row; 41] = [
     row("node.name", "\"kvara-2\"", &["\"\"", "\"Kvara\"", "\"a b\"", "\"123456789012345678901234567890123\""]),
     row("node.roles", "[\"mix\", \"exit\", \"authority\"]", &["\"guard\"", "\"mix exit\""]),
     row(
@@ -356,6 +357,7 @@ const ROWS: [Row; 40] = [
     row("milter.networks", "[\"10.0.0.0/8\", \"::1\"]", &["\"ten\"", "[\"10.0.0.0/33\"]"]),
     row("spool.path", "\"/spool\"", &["\"\"", "\"/a\\tb\""]),
     row("spool.max", "\"2G\"", &["\"2X\"", "\"1T\"", "0", "1048575"]),
+    row("spool.reserve", "\"1G\"", &["\"2X\"", "\"63M\"", "0"]),
     row("log.level", "\"warning\"", &["\"\"", "\"debug\"", "\"Info\""]),
     row("log.target", "\"syslog:/dev/log\"", &["\"\"", "\"syslog:\"", "\"stdout\"", "\"unix:/dev/log\""]),
     row("log.every", "\"10m\"", &["\"9m\"", "\"599s\"", "\"8d\"", "\"1\""]),

@@ -36,6 +36,9 @@ pub(super) fn refusal<R>(
     if batch.setup.block.blocks(target) {
         return Some(Reason::Blocked);
     }
+    if batch.disk_is_low {
+        return Some(Reason::DiskFull);
+    }
     batch.is_full().then_some(Reason::SpoolFull)
 }
 

@@ -164,6 +164,8 @@ pub enum Input {
     /// There is another document of the epoch of the one in force, as good as this: nothing is sent before there is one of
     /// a later epoch.
     Fork,
+    /// So many bytes more the spool may take of its disk; with none left nothing is taken in, and what is here goes on.
+    Room(u64),
     /// The operator has changed what can be changed of a running node.
     Settings(Settings),
     /// The operator wants something of the mails that wait. Answered by `Output::Queue`.
@@ -388,6 +390,8 @@ pub struct Engine {
     book: Book,
     quota: Quota,
     replies: Replies,
+    /// Whether the disk has no more room for the spool.
+    disk_is_low: bool,
 }
 
 /// One call of `handle`: the transaction, and what every decision needs to see.
@@ -413,6 +417,8 @@ struct Batch<'a, 's, R> {
     bounds: &'a Bounds,
     /// Whether something is wrong with the clock. Then nothing is sent, and what is sent to us is not refused by it.
     clock_is_wrong: bool,
+    /// Whether the disk has no more room for the spool.
+    disk_is_low: bool,
     params: &'a Params,
     /// Slots that mail of this node had in use when the batch began, and has taken since.
     ours: u64,
@@ -509,6 +515,7 @@ impl Engine {
             before: BTreeSet::new(),
             forked: None,
             quota,
+            disk_is_low: false,
         })
     }
 
@@ -562,6 +569,7 @@ impl Engine {
             least,
             bounds: &self.bounds,
             clock_is_wrong: self.clock.fault().is_some(),
+            disk_is_low: self.disk_is_low,
             params: &params,
             ours,
         };
@@ -762,6 +770,10 @@ impl Engine {
                         *ours = theirs;
                     }
                 }
+                Input::Room(bytes) => {
+                    self.disk_is_low = bytes == 0;
+                    self.store.allow_growth(bytes);
+                }
                 Input::Uptime(up) => {
                     self.epochs.uptime(up);
                     self.clock.uptime(up);
@@ -815,7 +827,12 @@ fn apply<R: CryptoRng>(
         }
         Input::Queue { token, ask } => Engine::ask(batch, entry, exit, token, ask),
         // Taken before the batch began.
-        Input::Document(_) | Input::Fork | Input::Settings(_) | Input::Uptime(_) | Input::Clock { .. } => Ok(()),
+        Input::Document(_)
+        | Input::Fork
+        | Input::Room(_)
+        | Input::Settings(_)
+        | Input::Uptime(_)
+        | Input::Clock { .. } => Ok(()),
     }
 }
 

@@ -126,7 +126,7 @@ impl Relay {
         from: NodeId,
         packet: &Packet,
     ) -> Result<(), StoreError> {
-        if !batch.quota.admits(&from, batch.epoch, batch.setup.max_spool, batch.setup.rooms()) {
+        if batch.disk_is_low || !batch.quota.admits(&from, batch.epoch, batch.setup.max_spool, batch.setup.rooms()) {
             // Before any KEM. What others hold for us is safe with them.
             return Err(StoreError::Full);
         }

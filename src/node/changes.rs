@@ -20,6 +20,11 @@ impl Changes {
         Self { said: Some(false), last_down: None }
     }
 
+    /// Of something that is up until it is told otherwise: a first `up` is no news.
+    pub(super) const fn of_what_is_up() -> Self {
+        Self { said: Some(true), last_down: None }
+    }
+
     /// Of something that nothing is known of: the first state is news, whichever it is.
     pub(super) const fn of_the_unknown() -> Self {
         Self { said: None, last_down: None }
@@ -60,6 +65,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_first_down_is_news_of_what_was_unknown_only() {
         assert!(!Changes::of_what_is_down().down());
+        assert!(!Changes::of_what_is_up().up() && Changes::of_what_is_up().down());
         let mut unknown = Changes::of_the_unknown();
         assert!(unknown.down() && !unknown.down() && unknown.up() && !unknown.up());
         assert!(Changes::of_the_unknown().up());

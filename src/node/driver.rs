@@ -1,6 +1,7 @@
 //! The engine's thread: gathers what happened, lets the engine decide and commit once for all of it, and hands out what
 //! it returned. It never waits for a socket; sockets wait for it.
 
+use super::disk::Disk;
 use super::figures::Figures;
 use super::keeper::Keeper;
 use crate::config;
@@ -111,6 +112,8 @@ pub enum Event {
         envelope_from: Option<Address>,
         /// For the figures.
         log: config::Log,
+        /// `spool.reserve`.
+        reserve: u64,
     },
     /// The operator wants something of the mails that wait.
     Queue {
@@ -175,6 +178,8 @@ pub struct Watchers {
     pub figures: Figures,
     /// Keys and clock.
     pub keeper: Keeper,
+    /// What is left of the disk.
+    pub disk: Disk,
 }
 
 /// The engine and everybody it talks to.
@@ -228,7 +233,7 @@ impl<C: FnMut(NodeId)> Driver<C> {
         while going_on {
             let (mut inputs, more) = self.gather(&mut events, runtime, longest_sleep)?;
             going_on = more;
-            inputs.push(Input::Uptime(clock::uptime()));
+            inputs.extend([Input::Uptime(clock::uptime()), self.watchers.disk.look()?]);
             for output in self.engine.handle(inputs, clock::now(), &mut rng)? {
                 self.hand_out(output);
             }
@@ -335,8 +340,9 @@ impl<C: FnMut(NodeId)> Driver<C> {
                 let _ = taken.send(keeps);
                 return Ok(Some(keeps.then_some(Input::Document(document))));
             }
-            Event::Settings { settings, envelope_from, log } => {
+            Event::Settings { settings, envelope_from, log, reserve } => {
                 self.watchers.figures.set_up(log);
+                self.watchers.disk.set_up(reserve);
                 // Without the role there is none to say; until the next start mail goes out under the one before.
                 if settings.exit.is_some() {
                     self.envelope_from = envelope_from;
@@ -472,6 +478,7 @@ pub(super) mod tests {
             witness: None,
             figures,
             keeper,
+            disk: Disk::open(&config::Spool { path: "/".into(), max: 0, reserve: 0 }).unwrap(),
         };
         Driver::new(engine(), |_| panic!("it knows nobody"), None, watchers)
     }
@@ -577,7 +584,7 @@ pub(super) mod tests {
         };
         let mut sender_after = |exit: Option<ExitSetup>, envelope_from: Option<Address>| {
             let settings = Settings { max_spool: 1 << 20, exit, entry: entry(), block: block() };
-            driver.input(Event::Settings { settings, envelope_from, log: config::Log::default() }).unwrap();
+            driver.input(Event::Settings { settings, envelope_from, log: config::Log::default(), reserve: 0 }).unwrap();
             let (id, recipient) = (DeliveryId::from_wire(1), address("alice@example.com"));
             driver.hand_out(Output::Deliver { id, recipient, mail: b"x".into(), notice: false });
             handed_out.try_recv().unwrap().envelope_from

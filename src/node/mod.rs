@@ -10,6 +10,7 @@ pub mod control;
 mod crowd;
 pub mod descriptor;
 pub mod dial;
+pub mod disk;
 mod document;
 pub mod doubt;
 pub mod driver;
@@ -39,8 +40,10 @@ use crate::sys::clock;
 use crate::sys::exit_code::ExitCode;
 use crate::sys::log::{self, Event, Program, log};
 use crate::sys::notify;
+use crate::sys::summary::Summary;
 use authority::{Begun, Brief, Ways};
 use dial::{Pace, Road};
+use disk::Disk;
 use driver::{Driver, EVENTS, Watchers};
 use figures::Figures;
 use inherited::Inherited;
@@ -133,14 +136,7 @@ async fn serve(
     let ways = Ways { known: known.clone(), road: Arc::clone(&road), events: events.clone(), fetched: fetched.clone() };
     let Begun { window, closed, briefs, stand } =
         authority::begin(own, ours.id, Brief::new(&document, config), ways, &mut tasks)?;
-    let watchers = Watchers {
-        links_up: Arc::default(),
-        exit_up: Arc::default(),
-        held_back: Arc::default(),
-        witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0),
-        figures: Figures::new(config.log.clone(), config.exit.is_some(), summaries),
-        keeper: Keeper::new(clocks),
-    };
+    let watchers = watchers(config, demo, Keeper::new(clocks), summaries)?;
     let status = status::Status {
         name: config.node.name.clone(),
         roles: config.node.roles,
@@ -154,6 +150,7 @@ async fn serve(
         hands_over: config.hand_over.is_some(),
         exit_up: Arc::clone(&watchers.exit_up),
         held_back: Arc::clone(&watchers.held_back),
+        disk_is_low: watchers.disk.is_low(),
     };
     let control = Arc::new(control::Control { status, witness: watchers.witness.clone(), events: events.clone() });
 
@@ -199,6 +196,24 @@ async fn serve(
     // What the authority was writing is written then; a disk that stands still is not waited for.
     let _ = timeout(STOP_LIMIT, closed).await;
     said_at_the_end(over, config)
+}
+
+/// All that look at the engine, at their start.
+fn watchers(
+    config: &Config,
+    demo: bool,
+    keeper: Keeper,
+    summaries: watch::Sender<Option<Summary>>,
+) -> Result<Watchers, Trouble> {
+    Ok(Watchers {
+        links_up: Arc::default(),
+        exit_up: Arc::default(),
+        held_back: Arc::default(),
+        witness: demo.then(|| broadcast::channel(WITNESS_ROOM).0),
+        figures: Figures::new(config.log.clone(), config.exit.is_some(), summaries),
+        keeper,
+        disk: Disk::open(&config.spool).map_err(|error| Trouble::store(&config.spool.path, &error))?,
+    })
 }
 
 /// Opens a link to a node and keeps it.

@@ -59,7 +59,12 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         self.road.tor.move_to(config.socks.clone());
         let (exit, entry) = (exit_setup(&config), entry_setup(&config));
         let settings = Settings { max_spool: config.spool.max, exit, entry, block };
-        let settings = Event::Settings { settings, envelope_from: envelope_from(&config), log: config.log.clone() };
+        let settings = Event::Settings {
+            settings,
+            envelope_from: envelope_from(&config),
+            log: config.log.clone(),
+            reserve: config.spool.reserve,
+        };
         log::set_up(&config.log);
         // Fails when the engine has ended; whoever waits for that will tell.
         let _ = self.events.send(settings).await;

@@ -43,6 +43,8 @@ pub struct Status {
     pub exit_up: Arc<AtomicBool>,
     /// Whether no loop comes back.
     pub held_back: Arc<AtomicBool>,
+    /// Whether the disk has less room than the spool's reserve.
+    pub disk_is_low: Arc<AtomicBool>,
 }
 
 /// What the node says of its directory document.
@@ -76,6 +78,7 @@ enum Warning {
     DirectoryStale,
     NotEnoughNodes,
     DirectoryUnsigned,
+    DiskLow,
     SpoolFull,
     TorDown,
     NoExitProcess,
@@ -93,6 +96,7 @@ impl Warning {
             Self::DirectoryStale => "directory-stale",
             Self::NotEnoughNodes => "not-enough-nodes",
             Self::DirectoryUnsigned => "directory-unsigned",
+            Self::DiskLow => "disk-low",
             Self::SpoolFull => "spool-full",
             Self::TorDown => "tor-down",
             Self::NoExitProcess => "no-exit-process",
@@ -164,6 +168,7 @@ impl Status {
             (directory.is_stale(), Warning::DirectoryStale),
             (!directory.has_paths, Warning::NotEnoughNodes),
             (is_unsigned, Warning::DirectoryUnsigned),
+            (self.disk_is_low.load(Ordering::Relaxed), Warning::DiskLow),
             (room == Room::Full, Warning::SpoolFull),
             (self.road.tor.is_up() == Some(false), Warning::TorDown),
             (no_exit_process, Warning::NoExitProcess),
@@ -249,6 +254,7 @@ pub(super) mod tests {
             hands_over: true,
             exit_up: Arc::new(AtomicBool::new(true)),
             held_back: Arc::default(),
+            disk_is_low: Arc::default(),
         }
     }
 
@@ -302,6 +308,7 @@ pub(super) mod tests {
             summary: watch::channel(full).1,
             exit_up: Arc::default(),
             held_back: Arc::new(AtomicBool::new(true)),
+            disk_is_low: Arc::new(AtomicBool::new(true)),
             ..status
         };
         status.road.tor.note(Some(TorFailure::Unreachable));
@@ -312,11 +319,12 @@ pub(super) mod tests {
             "n-1",
             "directory-stale",
             "not-enough-nodes",
+            "disk-low",
             "spool-full",
             "tor-down",
             "no-exit-process",
         ];
         assert_eq!((&said["warnings"], &said["can_send"]), (&json!(want), &json!(false)));
-        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 7);
+        assert_eq!(status.warnings(&status.directory.borrow(), None).len(), 8);
     }
 }

@@ -50,11 +50,13 @@ pub enum Reason {
     Blocked,
     /// A posting that says no newsgroup, or more than exits post to.
     BadNewsgroups,
+    /// There is too little room left on the disk.
+    DiskFull,
 }
 
 impl Reason {
     /// Every reason there is, in the order of its code on the wire (from 1).
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadAddress,
         Self::NotFog,
         Self::NoExit,
@@ -77,6 +79,7 @@ impl Reason {
         Self::TooManyCopies,
         Self::Blocked,
         Self::BadNewsgroups,
+        Self::DiskFull,
     ];
 
     /// Whether trying the same mail again can't help.
@@ -85,6 +88,7 @@ impl Reason {
         !matches!(
             self,
             Self::SpoolFull
+                | Self::DiskFull
                 | Self::ShuttingDown
                 | Self::NotUnderstood
                 | Self::Internal
@@ -103,7 +107,7 @@ impl Reason {
             Self::MailTooBig | Self::TooManyCopies => "5.3.4",
             Self::NotAMail | Self::TooComplex | Self::Unreadable | Self::BareControl | Self::BadNewsgroups => "5.6.0",
             Self::BeenThrough => "5.4.6",
-            Self::SpoolFull => "4.3.1",
+            Self::SpoolFull | Self::DiskFull => "4.3.1",
             Self::ShuttingDown => "4.3.2",
             Self::NotUnderstood => "4.3.5",
             Self::Internal => "4.3.0",
@@ -127,6 +131,7 @@ impl Reason {
             Self::BareControl => "a signed or encrypted part has a bare CR, LF, NUL or too long a line",
             Self::BeenThrough => "the mail has been through the network already",
             Self::SpoolFull => "too much mail is waiting to be sent",
+            Self::DiskFull => "the node's disk has too little room left",
             Self::ShuttingDown => "the node is stopping",
             Self::NotUnderstood => "the node does not understand this request",
             Self::Internal => "the node has internal trouble",
@@ -158,6 +163,7 @@ impl Reason {
             }
             Self::BeenThrough => "Look for a rule that forwards what arrives back into the network.",
             Self::SpoolFull => "Mail leaves on a fixed schedule; try again in some hours.",
+            Self::DiskFull => "Nothing was kept. It is taken again as soon as whoever runs the node has made room.",
             Self::ShuttingDown => "Try again when the node is up.",
             Self::NotUnderstood => {
                 "Make sure that `fog send` and the running node are the same version; restart the node."
@@ -205,6 +211,7 @@ impl Reason {
             Self::TooManyCopies => 20,
             Self::Blocked => 21,
             Self::BadNewsgroups => 22,
+            Self::DiskFull => 23,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod block_file;
 pub mod clock;
 pub mod directory_fault;
+pub mod disk;
 pub mod exit_code;
 pub mod file;
 pub mod history;

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -171,6 +171,37 @@ impl Network {
         if self.nodes[index].as_mut().is_none_or(|node| node.try_wait().unwrap().is_some()) {
             self.start_node(index);
         }
+    }
+
+    /// How node `index` has ended, if it has.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn ended(&mut self, index: usize) -> Option<ExitStatus> {
+        self.nodes[index].as_mut().and_then(|node| node.try_wait().unwrap())
+    }
+
+    /// Starts node `index`, which ends by itself; gives its code and what it said.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn node_that_ends(&mut self, index: usize) -> (i32, String) {
+        let (began, mut node) = (Instant::now(), self.spawn(index, "node"));
+        loop {
+            if let Some(status) = node.try_wait().unwrap() {
+                return (status.code().unwrap(), fs::read_to_string(self.log(index, "node")).unwrap());
+            }
+            if began.elapsed() > PATIENCE {
+                let _ = node.kill();
+                panic!("n{} goes on", index + 1);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Mounts the disk of node `index`, which doesn't run, anew: `ro` or `rw`.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn remount(&self, index: usize, how: &str) {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.disks[&index].id()));
+        command.args(["mount", "-o", &format!("remount,{how}")]).arg(self.home(index).join("spool"));
+        output(&mut command);
     }
 
     /// Sends a signal to node `index`, by its name: STOP, CONT.

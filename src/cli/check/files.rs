@@ -2,11 +2,12 @@
 
 use super::finding::Finding;
 use super::whom::{Denied, Want, Whom};
-use crate::config::Config;
+use crate::config::{Config, Spool};
 use crate::secret::Secret;
 use crate::sys::block_file;
+use crate::sys::disk;
 use crate::sys::key_file::NodeKey;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -66,6 +67,29 @@ pub(super) fn spool(config: &Config, whom: &Whom) -> Finding {
     Finding::good("spool", format!("{shown} is {}'s alone", whom.name))
 }
 
+/// How much room the spool's file system has; nothing where there is no spool, which is told already.
+pub(super) fn room(config: &Config) -> Option<Finding> {
+    let dir = File::open(&config.spool.path).ok()?;
+    let free = disk::free(&dir);
+    Some(match free {
+        Ok(free) => judge_room(&config.spool, free),
+        Err(error) => Finding::careful("disk", format!("nobody knows how much room there is: {error}")),
+    })
+}
+
+fn judge_room(spool: &Spool, free: u64) -> Finding {
+    let shown = spool.path.display();
+    let (free, reserve) = (free >> 20, spool.reserve >> 20);
+    let says = format!("{free}M are free for {shown}, and {reserve}M of them are reserved");
+    let hint = format!("make room: df {shown}; or less reserve: spool.reserve");
+    match free.checked_sub(reserve) {
+        None => Finding::wrong("disk", format!("{free}M are free for {shown}, less than {reserve}M: nothing is taken"))
+            .hint(hint),
+        Some(more) if more < reserve => Finding::careful("disk", says).hint(hint),
+        Some(_) => Finding::good("disk", says),
+    }
+}
+
 /// The configuration, which the service reads itself.
 pub(super) fn configuration(path: &Path, whom: &Whom) -> Finding {
     match whom.may(Want::Read, path) {
@@ -80,5 +104,21 @@ fn not_allowed(about: &'static str, whom: &Whom, verb: &str, path: &Path, denied
         Denied::Mode(at) => Finding::wrong(about, format!("{} can't {verb} {shown}", whom.name))
             .hint(format!("see who may: ls -ld {}", at.display())),
         Denied::Io(error) => Finding::wrong(about, format!("{shown}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn a_disk_that_has_less_room_than_the_reserve_is_wrong_and_one_that_is_near_it_careful() {
+        let spool = Spool { path: "/var/lib/fog".into(), max: 1 << 30, reserve: 128 << 20 };
+        for (free, want) in [(0, State::Wrong), (127, State::Wrong), (128, State::Careful), (256, State::Good)] {
+            let found = judge_room(&spool, free << 20);
+            assert_eq!(found.state, want, "{found:?}");
+            assert!(found.says.contains("/var/lib/fog") && found.says.contains("128M"), "{found:?}");
+        }
     }
 }

@@ -98,6 +98,7 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     let now = clock::now();
     let (key, told) = files::key(config);
     let mut findings = vec![files::configuration(&global.config, whom), told, files::spool(config, whom)];
+    findings.extend(files::room(config));
     let mounts = text("/proc/self/mountinfo");
     if let Ok(spool) = fs::canonicalize(&config.spool.path) {
         findings.push(host::overwriting(&mounts, &spool));

@@ -137,7 +137,7 @@ mod tests {
 
     fn desk() -> (tempfile::TempDir, Desk) {
         let dir = tempfile::tempdir().unwrap();
-        let desk = Desk::of(&Spool { path: dir.path().to_owned(), max: 0 });
+        let desk = Desk::of(&Spool { path: dir.path().to_owned(), max: 0, reserve: 0 });
         (dir, desk)
     }
 

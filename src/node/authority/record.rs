@@ -85,7 +85,7 @@ mod tests {
 
     fn record() -> (tempfile::TempDir, Record) {
         let dir = tempfile::tempdir().unwrap();
-        let record = Record::of(&Spool { path: dir.path().to_owned(), max: 0 });
+        let record = Record::of(&Spool { path: dir.path().to_owned(), max: 0, reserve: 0 });
         (dir, record)
     }
 

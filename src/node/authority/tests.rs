@@ -61,7 +61,7 @@ impl Hall {
     }
 
     fn spool(&self, n: usize) -> Spool {
-        Spool { path: self.dirs[n].path().to_owned(), max: 0 }
+        Spool { path: self.dirs[n].path().to_owned(), max: 0, reserve: 0 }
     }
 
     /// Authority `n` as it comes up from what it has on disk.
