@@ -23,10 +23,16 @@ const KINDS: [Marks; 3] = [Marks::Replay, Marks::Submitted, Marks::Delivered];
 const MARKS: u8 = 40;
 const NAMES: [&str; 3] = ["store.redb", "slab", "epoch.keys"];
 
+/// The bytes of each file.
+type Files = [Vec<u8>; 3];
+
+/// Shelf, number, meta, and content: what lies sealed, and what lies as it is.
+type Row = (Shelf, RowId, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// All that a store holds: its rows, and which of the marks are set.
 #[derive(Debug, PartialEq)]
 struct Held {
-    rows: Vec<(Shelf, RowId, Vec<u8>, Vec<u8>, Vec<u8>)>,
+    rows: Vec<Row>,
     marks: Vec<(Marks, u8)>,
     counts: [u64; 3],
 }
@@ -53,7 +59,7 @@ fn held(store: &mut Store) -> Result<Held, StoreError> {
 }
 
 /// Opens what the files hold, and tells whether a commit was undone.
-fn open(files: [Vec<u8>; 3]) -> Result<(Held, bool), StoreError> {
+fn open(files: Files) -> Result<(Held, bool), StoreError> {
     let mut store = Store::on(&MemoryDisk::with_files(files))?;
     let undone = store.commit_was_undone();
     Ok((held(&mut store)?, undone))
@@ -75,7 +81,7 @@ fn fill(store: &mut Store, turn: u8, rng: &mut StdRng) {
 }
 
 /// A store with rows and marks of five transactions; what its files were and held before the last one, and after it.
-fn two_states() -> ([([Vec<u8>; 3], Held); 2], MemoryDisk, Store) {
+fn two_states() -> ([(Files, Held); 2], MemoryDisk, Store) {
     let mut rng = StdRng::seed_from_u64(4);
     let disk = MemoryDisk::new();
     let mut store = Store::on(&disk).unwrap();
@@ -88,7 +94,7 @@ fn two_states() -> ([([Vec<u8>; 3], Held); 2], MemoryDisk, Store) {
 }
 
 /// The files of a store that was closed as it should be, and what it holds.
-fn closed() -> ([Vec<u8>; 3], Held) {
+fn closed() -> (Files, Held) {
     let ([_, (_, held)], disk, store) = two_states();
     drop(store);
     (disk.files(), held)
@@ -143,7 +149,7 @@ fn a_byte_that_rots_in_a_store_that_was_killed_is_told_too() {
 fn a_commit_that_is_whole_is_not_said_to_be_undone() {
     let ([(_, before), (files, want)], ..) = two_states();
     assert_eq!(open(files.clone()).unwrap(), (want, false));
-    assert_eq!(open(closed().0).unwrap().1, false);
+    assert!(!open(closed().0).unwrap().1);
     let old_header = {
         let mut files = files;
         // Its pages are there; the header that names them is not.
