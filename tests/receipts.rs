@@ -180,7 +180,7 @@ fn the_loss_of_a_first_hop_costs_no_more_than_one_retry() {
     for first in (1..9).filter(|node| *node != 2) {
         let trouble = Trouble::Swallows(first);
         let (world, tally) =
-            run(Plan { trouble, entry: Some(2), exits: 1, mails: 16, give_up: HOUR * 40, ..plan(150) });
+            run(Plan { trouble, entry: Some(2), exits: 1, mails: 16, give_up: HOUR * 36, ..plan(150) });
         // If the other one is the exit, all mail goes by this one.
         if !world.firsts.contains(&first) || world.firsts.len() != 2 {
             continue;

@@ -11,7 +11,7 @@ use crate::mix::random::choose;
 use crate::mix::receipt::answer_delay;
 use crate::sphinx::Packet;
 use crate::sphinx::surb::Surb;
-use crate::store::{RowId, Shelf, Store, StoreError};
+use crate::store::{Marks, RowId, Shelf, Store, StoreError};
 use crate::time::Time;
 use crate::wire::{Malformed, Writer};
 use rand_core::CryptoRng;
@@ -101,6 +101,12 @@ impl Answers {
         let Some(document) = batch.document else { return Ok(Vec::new()) };
         let mut written: Vec<(RowId, Owed)> = Vec::with_capacity(message.surbs.len());
         for bytes in &message.surbs {
+            // The copies of a mail carry the same ones: each is used once, and due when the first of them came.
+            let mark = batch.surb_mark(bytes);
+            if batch.remembered(Marks::Delivered, &mark)? || !batch.quota.has_room_for_answer(row, batch.setup.rooms())
+            {
+                continue;
+            }
             let surb = Surb::from_bytes(bytes);
             let first = surb.first();
             // A block that nobody can be sent to would lie here until it is out of date.
@@ -110,9 +116,15 @@ impl Answers {
             let due = batch.now.plus(answer_delay(document.params(), surb.key().expose()));
             let owed = Owed { message: message.id, due, is_spare: !written.is_empty() };
             match batch.txn.put(Shelf::Answers, batch.epoch, &owed.encode(), bytes.as_slice(), &[], batch.rng) {
-                Ok(id) => written.push((id, owed)),
+                Ok(id) => {
+                    batch.quota.inherit(row, id);
+                    written.push((id, owed));
+                }
                 Err(error) => {
-                    written.into_iter().try_for_each(|(id, _)| batch.txn.delete(Shelf::Answers, id))?;
+                    for (id, _) in written {
+                        batch.quota.release(id);
+                        batch.txn.delete(Shelf::Answers, id)?;
+                    }
                     return Err(error);
                 }
             }
@@ -121,12 +133,25 @@ impl Answers {
             let older = self.by_message.remove(&message.id).unwrap_or_default();
             older.into_iter().try_for_each(|older| self.done(batch, older))?;
         }
-        self.asked = self.asked.saturating_add(u64::from(!written.is_empty()));
         for (id, owed) in &written {
-            batch.quota.inherit(row, *id);
             self.insert(*id, *owed);
         }
         Ok(written.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The message is taken now for which these are owed: its reply blocks are known from now on.
+    pub(super) fn asked<R>(
+        &mut self,
+        batch: &mut Batch<'_, '_, R>,
+        message: &Message,
+        owed: &[RowId],
+    ) -> Result<(), StoreError> {
+        self.asked = self.asked.saturating_add(u64::from(!owed.is_empty()));
+        for surb in &message.surbs {
+            let mark = batch.surb_mark(surb);
+            batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
+        }
+        Ok(())
     }
 
     /// Lets those go whose time has come; forgets those whose keys have run out, since nobody would peel them.

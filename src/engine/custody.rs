@@ -14,6 +14,7 @@ use crate::id::SurbId;
 use crate::mail::notice::Fate;
 use crate::mix::random;
 use crate::store::{RowId, Shelf, StoreError};
+use crate::time::Time;
 use rand_core::CryptoRng;
 use std::time::Duration;
 
@@ -25,6 +26,12 @@ const PATIENCE: u32 = 12;
 
 /// How long a mail waits whose end could not be told for want of room.
 const NO_ROOM: Duration = Duration::from_secs(60);
+
+/// This part of an epoch a mail waits that is over by a clock which nothing confirms.
+const UNPROVED: u32 = 24;
+
+/// No wait is longer than so many epochs; one that seems to be was begun by another clock.
+const LONGEST_WAIT: u32 = 8;
 
 impl Entry {
     /// An answer has come by the reply block `surb`: what it says, if it is one. The block is used up.
@@ -56,7 +63,8 @@ impl Entry {
         };
         match mail.row.hear(said.exit, said.receipt.status, batch.now, params) {
             Heard::Arrived => {
-                if let (Receipts::Told, Some(to)) = (mail.row.receipt, &mail.row.sender) {
+                let told = mail.row.sender.as_ref().filter(|to| may_be_told(batch, to));
+                if let (Receipts::Told, Some(to)) = (mail.row.receipt, told) {
                     let of = name_of_mail(&mail.row.message, &batch.setup.dedup_key);
                     exit.tell(batch, to, of, Fate::Arrived, hours(mail.row.since, batch.now))?;
                 }
@@ -78,7 +86,11 @@ impl Entry {
         if batch.clock_is_wrong {
             return Ok(());
         }
-        let is_due = |mail: &Mail| mail.row.wakes() <= batch.now;
+        let last = batch.now.plus(batch.epoch_length.saturating_mul(LONGEST_WAIT));
+        let is_due = |mail: &Mail| {
+            let at = mail.row.wakes();
+            at <= batch.now || (at > last && mail.row.ends <= last)
+        };
         let due: Vec<RowId> = self.mails.iter().filter(|(_, mail)| is_due(mail)).map(|(id, _)| *id).collect();
         for id in due {
             let Some(mail) = self.mails.get_mut(&id) else { continue };
@@ -92,8 +104,10 @@ impl Entry {
                 Stage::Waiting | Stage::Leaving(_) => {}
             }
             let patience = mail.row.since.plus(batch.epoch_length.saturating_mul(PATIENCE));
-            if batch.now >= mail.row.ends && batch.sends_by().is_none() && mail.row.ends < patience {
-                // Where nothing may be sent it is the document that comes late.
+            let waits = mail.row.tries == 0 && batch.sends_by().is_none();
+            if batch.now >= mail.row.ends && waits && mail.row.ends < patience {
+                // Where nothing may be sent it is the document that comes late. One that has left once must not come so late
+                // that its exit doesn't know it again.
                 mail.row.ends = mail.row.ends.plus(batch.epoch_length);
             }
             if batch.now >= mail.row.ends && !mail.rest_stays_here(batch)? {
@@ -113,6 +127,11 @@ impl Entry {
         id: RowId,
     ) -> Result<(), StoreError> {
         let Some(mail) = self.mails.get_mut(&id) else { return Ok(()) };
+        if !is_proved(batch, mail.row.ends) {
+            mail.take_back(batch)?;
+            mail.row.stage = Stage::Held(batch.now.plus(batch.epoch_length / UNPROVED));
+            return batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng);
+        }
         let fate = if mail.row.tries == 0 { Fate::NeverLeft } else { Fate::Unanswered };
         match self.end(batch, exit, id, fate) {
             // There is no room to say so in: it is said when there is.
@@ -185,7 +204,9 @@ impl Entry {
         let beside = if first.is_empty() { again.len() } else { first.len() }.max(hops.kept.len());
         let turn = Turn { document, hops, beside: u32::try_from(beside).unwrap_or(u32::MAX) };
         let may_leave = |(id, _): &(RowId, bool)| self.mails.get(id).is_some_and(|mail| mail.goes_by(hops));
-        let leaving: Vec<_> = first.into_iter().chain(again).filter(may_leave).take(LOOKED_AT).collect();
+        // So many of each: first tries that can't leave must not keep the others here.
+        let (first, again) = (first.into_iter().filter(may_leave), again.into_iter().filter(may_leave));
+        let leaving: Vec<_> = first.take(LOOKED_AT).chain(again.take(LOOKED_AT)).collect();
         for (id, _) in leaving {
             let Some(mail) = self.mails.get_mut(&id) else { continue };
             match mail.leave(batch, turn, relay, id)? {
@@ -201,4 +222,9 @@ impl Entry {
         }
         Ok(false)
     }
+}
+
+/// Whether it is as late as the clock says, as far as documents and the time up prove it: a clock alone ends no custody.
+fn is_proved<R>(batch: &Batch<'_, '_, R>, ends: Time) -> bool {
+    ends.epoch(batch.epoch_length) <= batch.least.plus(1)
 }

@@ -64,6 +64,7 @@ impl Entry {
             let mail = entry.mails.get_mut(&waiting.mail).ok_or(damaged())?;
             mail.waiting.insert(row.id, waiting);
         }
+        entry.mails.values_mut().for_each(Mail::resume);
         Ok(entry)
     }
 
@@ -216,6 +217,9 @@ impl Entry {
         let ids = handed.ids.of_mail_to(recipient, batch.rng);
         if handed.ids.has_been_taken(batch, recipient, &ids)? {
             return Ok(accepted(batch, ids.first));
+        }
+        if batch.is_full() {
+            return Ok(Outcome::refused(Reason::SpoolFull));
         }
         let of = name_of_mail(&ids.first, &batch.setup.dedup_key);
         match exit.tell(batch, &to, of, Fate::NotTaken(reason.status(), reason.text()), 0) {

@@ -112,7 +112,10 @@ impl Exit {
         let dropped = self.outbox.iter().filter(|(row, mail)| which(name(*row, mail, key)));
         let dropped: Vec<(RowId, Option<MessageId>)> = dropped.map(|(row, mail)| (row, mail.message())).collect();
         for (row, message) in &dropped {
-            note(batch, *message, Status::GivenUp, Class::None)?;
+            // The MTA may take the one that it is being asked about: then another exit must not be tried.
+            let is_asked = self.outbox.is_flying(*row);
+            let status = if is_asked { Status::Refused } else { Status::GivenUp };
+            note(batch, *message, status, Class::None)?;
             self.forget(batch, *row)?;
         }
         Ok(entry::size(dropped.len()))
@@ -239,7 +242,8 @@ impl Exit {
         let mark = batch.mark_of(Marks::Delivered, &message.id);
         if batch.remembered(Marks::Delivered, &mark)? {
             // Its sender has not heard of it: it is told by the newest way.
-            return self.answers.owe(batch, row, message).map(drop);
+            let owed = self.answers.owe(batch, row, message)?;
+            return self.answers.asked(batch, message, &owed);
         }
         let has_room = |batch: &Batch<'_, '_, R>, length: usize| {
             batch.quota.takes_mail(row, entry::slots_of(length), batch.setup.rooms())
@@ -251,13 +255,17 @@ impl Exit {
         }
         let to = recipient_mark(batch, message);
         let has_enough = self.has_enough(exit, &to, batch.now);
-        let Some(mail) = (if has_enough { None } else { clean(batch, exit, message) }) else {
-            self.answers.owe(batch, row, message)?;
-            batch.counts.undeliverable += 1;
-            batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
-            // Another exit may have more for them.
-            let status = if has_enough { Status::GivenUp } else { Status::Refused };
-            return note(batch, Some(message.id), status, Class::None);
+        // Another exit may have more for them.
+        let cleaned = if has_enough { Err(Status::GivenUp) } else { clean(batch, exit, message) };
+        let mail = match cleaned {
+            Ok(mail) => mail,
+            Err(status) => {
+                let owed = self.answers.owe(batch, row, message)?;
+                self.answers.asked(batch, message, &owed)?;
+                batch.counts.undeliverable += 1;
+                batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
+                return note(batch, Some(message.id), status, Class::None);
+            }
         };
         let outgoing = Outgoing {
             since: hour_of(batch.now),
@@ -277,11 +285,12 @@ impl Exit {
         let id = match put {
             Ok(id) => id,
             Err(error) => {
-                owed.into_iter().try_for_each(|owed| self.answers.done(batch, owed))?;
+                owed.iter().try_for_each(|owed| self.answers.done(batch, *owed))?;
                 return Err(error);
             }
         };
         batch.quota.charge_mail(id, row, entry::slots_of(content.len()));
+        self.answers.asked(batch, message, &owed)?;
         batch.txn.mark(Marks::Delivered, batch.epoch, mark)?;
         self.outbox.insert(id, outgoing);
         batch.counts.assembled += 1;
@@ -308,7 +317,7 @@ impl Exit {
     }
 
     /// Hands out what may be tried now.
-    pub(super) fn dispatch<R>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
+    pub(super) fn dispatch<R: CryptoRng>(&mut self, batch: &mut Batch<'_, '_, R>) -> Result<(), StoreError> {
         if !self.up {
             return Ok(());
         }
@@ -320,6 +329,10 @@ impl Exit {
                 break;
             }
             let Some((id, row)) = self.outbox.first(batch.now) else { break };
+            if row.is_shelved() {
+                self.forget(batch, id)?;
+                continue;
+            }
             let is_notice = matches!(row.what, What::Notice { .. });
             let free = if is_notice { batch.now } else { self.meter.may_go(&limits, &row.to, batch.now) };
             if is_too_old(batch, &row) && (free > batch.now || row.broken_off > 0) {
@@ -334,7 +347,7 @@ impl Exit {
         Ok(())
     }
 
-    fn hand_out<R>(
+    fn hand_out<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         limits: &Limits,
@@ -362,7 +375,7 @@ impl Exit {
         Ok(())
     }
 
-    fn give_up<R>(
+    fn give_up<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         id: RowId,
@@ -372,6 +385,12 @@ impl Exit {
     ) -> Result<(), StoreError> {
         batch.counts.undeliverable += 1;
         note(batch, row.message(), status, class)?;
+        if matches!(row.what, What::Notice { arrived: false, .. }) {
+            // The mail it is about is gone: this is all that says so.
+            let until = batch.now.plus(batch.epoch_length.saturating_mul(entry::LISTED));
+            let Some(kept) = self.outbox.shelve(id, until) else { return Ok(()) };
+            return batch.txn.set_meta(Shelf::Outbox, id, batch.epoch, &kept.encode(), batch.rng);
+        }
         self.forget(batch, id)
     }
 
@@ -502,23 +521,25 @@ fn assemble<R>(
     Ok(packed.ok().and_then(|packed| message::unpack(&packed, max_size).ok()))
 }
 
-/// The mail as its recipient gets it; none if it is not for the world or can't be cleaned.
-fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: &Message) -> Option<Vec<u8>> {
-    let document = batch.document?;
-    let mine = document.node(&batch.setup.me)?;
+/// The mail as its recipient gets it; if it is not for the world, or can't be cleaned, it is refused, and if it is only this
+/// exit that doesn't take it, it is given up.
+fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: &Message) -> Result<Vec<u8>, Status> {
+    let document = batch.document.ok_or(Status::GivenUp)?;
+    let mine = document.node(&batch.setup.me).ok_or(Status::GivenUp)?;
     let recipient = &message.recipient;
     if recipient.is_within(&batch.setup.suffix) || recipient.is_routed() {
-        return None;
+        return Err(Status::Refused);
     }
     if is_blocked(&batch.setup.block, recipient, &message.mail) {
-        return None;
+        return Err(Status::Refused);
     }
     let size = entry::size(message.mail.len());
     let taken = mine.exit.as_ref().is_some_and(|policy| policy.takes(recipient, size));
     if !taken {
-        return None;
+        return Err(Status::GivenUp);
     }
-    let newsgroups = if recipient.is_news() { news::groups(&message.mail, recipient)? } else { Vec::new() };
+    let newsgroups = if recipient.is_news() { news::groups(&message.mail, recipient) } else { Some(Vec::new()) };
+    let newsgroups = newsgroups.ok_or(Status::Refused)?;
     let mut seed = [0; 32];
     batch.rng.fill_bytes(&mut seed);
     let rules = ExitRules {
@@ -531,7 +552,7 @@ fn clean<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, exit: &ExitSetup, message: 
         date: batch.now,
         seed,
     };
-    sanitize::at_exit(&message.mail, &rules).ok()
+    sanitize::at_exit(&message.mail, &rules).map_err(|_| Status::Refused)
 }
 
 pub(super) fn encode(recipient: &Address, mail: &[u8]) -> Result<Vec<u8>, StoreError> {

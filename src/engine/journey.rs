@@ -130,6 +130,8 @@ impl Spooled {
 
     /// A try begins, to `exit` by way of `first`.
     pub(super) fn begin(&mut self, exit: NodeId, first: NodeId, back: Option<Duration>) {
+        // Another one is asked as often before it is left.
+        self.silent = if self.exit == Some(exit) { self.silent } else { 0 };
         self.exit = Some(exit);
         self.first = Some(first);
         self.tries = self.tries.saturating_add(1);
@@ -145,7 +147,8 @@ impl Spooled {
 
     /// The try under way comes to nothing, through nobody's fault but the network's: it is made again.
     pub(super) fn break_off(&mut self) {
-        self.tries = self.tries.saturating_sub(1);
+        let has_begun = matches!(&self.stage, Stage::Leaving(Try { arrives, .. }) if arrives.as_millis() > 0);
+        self.tries = self.tries.saturating_sub(u8::from(!has_begun));
         self.stage = Stage::Waiting;
     }
 
@@ -173,8 +176,10 @@ impl Spooled {
             Status::GivenUp => {
                 self.silent = 0;
                 self.leave_exit();
+                self.held = self.held.saturating_add(1);
+                // Not at once: where every exit gives up, that would be a try for each slot.
                 if !matches!(self.stage, Stage::Leaving(_)) {
-                    self.stage = Stage::Waiting;
+                    self.stage = Stage::Held(now.plus(held_pause(self.held, params)));
                 }
                 Heard::Changed
             }
@@ -447,7 +452,7 @@ mod tests {
         for (status, heard, stage, tried) in [
             (Status::Accepted, Heard::Arrived, "travelling", vec![]),
             (Status::Refused, Heard::Refused, "travelling", vec![]),
-            (Status::GivenUp, Heard::Changed, "waiting", vec![EXIT]),
+            (Status::GivenUp, Heard::Changed, "held", vec![EXIT]),
             (Status::Held, Heard::Changed, "held", vec![]),
         ] {
             let mut mail = travelling(EXIT);

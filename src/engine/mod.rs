@@ -59,6 +59,7 @@ use crate::mail::news::Gateway;
 use crate::message::payload::{Class, Payload, Status};
 use crate::secret::Secret;
 use crate::sphinx::Packet;
+use crate::sphinx::geometry::SURB_LEN;
 use crate::sphinx::xwing::{MixKey, PublicKey};
 use crate::store::{Marks, RowId, Store, StoreError, Txn};
 use crate::submit::{Reply, Request};
@@ -477,10 +478,19 @@ impl<'a, R> Batch<'a, '_, R> {
         self.mark(id, &[b'f', status.code(), class.digit()])
     }
 
+    /// What is remembered, among the messages dealt with, of a reply block that came with one.
+    fn surb_mark(&self, surb: &[u8; SURB_LEN]) -> [u8; 16] {
+        self.mark_bytes(surb, b"surb")
+    }
+
     fn mark(&self, id: &MessageId, label: &[u8]) -> [u8; 16] {
+        self.mark_bytes(&id.0, label)
+    }
+
+    fn mark_bytes(&self, bytes: &[u8], label: &[u8]) -> [u8; 16] {
         let mut mark = [0; 16];
         let mut hash = blake3::Hasher::new_keyed(self.setup.dedup_key.expose());
-        hash.update(&id.0).update(label).finalize_xof().fill(&mut mark);
+        hash.update(bytes).update(label).finalize_xof().fill(&mut mark);
         mark
     }
 }
@@ -862,7 +872,7 @@ fn advance<R: CryptoRng>(
     }
     entry.wake(batch, exit)?;
     if !batch.clock_is_wrong {
-        let oldest = batch.epoch.minus(1);
+        let oldest = batch.least.minus(1);
         batch.replies.expire(&mut batch.txn, oldest)?;
     }
     exit.expire(batch)?;

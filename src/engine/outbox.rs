@@ -69,12 +69,31 @@ impl Outbox {
         self.change(id, |mail| mail.next = next);
     }
 
+    /// Nobody is asked about it any more; it is listed until then. Gives it as it is then.
+    pub(super) fn shelve(&mut self, id: RowId, until: Time) -> Option<Outgoing> {
+        self.change(id, |mail| {
+            mail.deferred = u32::MAX;
+            mail.next = until;
+        });
+        self.mails.get(&id).copied()
+    }
+
+    /// Whether it is with the exit process.
+    pub(super) fn is_flying(&self, id: RowId) -> bool {
+        self.flying.contains(&id)
+    }
+
     /// At once, all of these that were put off and whose time has not come; says how many they are.
     pub(super) fn hurry(&mut self, now: Time, which: impl Fn(RowId, &Outgoing) -> bool) -> usize {
         let put_off = self.later.range((now, RowId(u64::MAX))..).map(|(_, id)| *id);
         let deferred = |id: &RowId| self.mails.get(id).is_some_and(|mail| mail.deferred > 0 && which(*id, mail));
         let which: Vec<RowId> = put_off.filter(deferred).collect();
-        which.iter().for_each(|id| self.put_off(*id, now));
+        which.iter().for_each(|id| {
+            self.change(*id, |mail| {
+                mail.next = now;
+                mail.take_down();
+            });
+        });
         which.len()
     }
 

@@ -70,6 +70,11 @@ impl Quota {
         pot.total == 0 || pot.has_room(self.rows.owner(row).as_ref(), slots, rooms.outbox)
     }
 
+    /// Whether an answer to what the packet in `row` completes may lie here: it is its neighbour's as much as the packet.
+    pub(super) fn has_room_for_answer(&self, row: RowId, rooms: Rooms) -> bool {
+        self.rows.pot.has_room(self.rows.owner(row).as_ref(), 1, rooms.packets)
+    }
+
     /// A replay tag was written.
     pub(super) fn tagged(&mut self, from: NodeId, now: Epoch) {
         if self.epoch != Some(now) {

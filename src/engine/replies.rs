@@ -111,16 +111,30 @@ impl Replies {
 }
 
 /// Keeps what opens the answer to the block that `way` leads back by, for `exit` to say what became of `mail`.
-pub(super) fn keep<R: CryptoRng>(
-    batch: &mut Batch<'_, '_, R>,
-    mail: RowId,
-    exit: NodeId,
-    way: &Way,
-) -> Result<(), StoreError> {
+fn keep<R: CryptoRng>(batch: &mut Batch<'_, '_, R>, mail: RowId, exit: NodeId, way: &Way) -> Result<(), StoreError> {
     let made = Made { id: way.record.id, mail, exit, epoch: way.epoch };
     let content = content(&way.record);
     let row = batch.txn.put(Shelf::Surbs, batch.epoch, &made.encode(), &content, &[], batch.rng)?;
     batch.replies.keep(row, made);
+    Ok(())
+}
+
+/// Keeps what opens the answers to all of these blocks, or of none.
+///
+/// # Errors
+/// `Full`: nothing has changed.
+pub(super) fn keep_all<R: CryptoRng>(
+    batch: &mut Batch<'_, '_, R>,
+    mail: RowId,
+    exit: NodeId,
+    ways: &[Way],
+) -> Result<(), StoreError> {
+    for way in ways {
+        if let Err(error) = keep(batch, mail, exit, way) {
+            ways.iter().try_for_each(|way| batch.replies.used(&mut batch.txn, &way.record.id))?;
+            return Err(error);
+        }
+    }
     Ok(())
 }
 

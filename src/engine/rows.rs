@@ -187,6 +187,18 @@ impl Outgoing {
         matches!(self.what, What::Message { news: true, .. })
     }
 
+    /// Whether nobody is asked about it any more.
+    pub(super) const fn is_shelved(&self) -> bool {
+        self.deferred == u32::MAX
+    }
+
+    /// It is asked about again.
+    pub(super) const fn take_down(&mut self) {
+        if self.is_shelved() {
+            self.deferred = 1;
+        }
+    }
+
     /// The message of the network that it is, if that is known.
     pub(super) const fn message(&self) -> Option<MessageId> {
         match self.what {

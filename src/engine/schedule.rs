@@ -109,7 +109,9 @@ impl Schedule {
         let (asked, waiting) = exit.take_asked();
         let times = u32::from(self.paces.renew(batch, params, asked, waiting)?.times());
         let mut slot = match self.next {
-            Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP => slot,
+            Some(slot) if batch.now.since(slot).max(slot.since(batch.now)) <= params.send_every * MAKE_UP / times => {
+                slot
+            }
             _ => batch.now.plus(next_slot(params, batch.rng) / times),
         };
         while slot <= batch.now {

@@ -61,6 +61,15 @@ pub(super) enum Piece {
     TooLate,
 }
 
+/// What came of cutting a mail.
+enum Cut {
+    Done,
+    /// It would come too late.
+    TooLate,
+    /// There is no way for an answer now.
+    NoWayBack,
+}
+
 /// What becomes of a mail whose slot has come.
 enum Prepared {
     /// It has a try under way, to this exit.
@@ -71,6 +80,13 @@ enum Prepared {
 impl Mail {
     pub(super) const fn new(row: Spooled) -> Self {
         Self { row, waiting: BTreeMap::new(), next_exit: None }
+    }
+
+    /// An earlier fog left a mail whose exit had gone without its pieces, and wrote that only in memory: it begins anew.
+    pub(super) fn resume(&mut self) {
+        if matches!(self.row.stage, Stage::Leaving(_)) && self.waiting.is_empty() {
+            self.row.break_off();
+        }
     }
 
     /// Slots it still needs.
@@ -163,10 +179,16 @@ impl Mail {
             if route::is_exit(turn.document, &exit) {
                 return Ok(Prepared::Leaves(exit));
             }
-            // What is left of the set has nowhere to go, and what has left is of no use without it.
-            self.take_back(batch)?;
-            self.row.break_off();
+            // What is left of the set has nowhere to go. If enough has left the exit may have it all the same, and answer.
+            let is_enough = self.rest_stays_here(batch)?;
+            if !is_enough {
+                self.take_back(batch)?;
+                self.row.break_off();
+            }
             batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &self.row.encode(), batch.rng)?;
+            if is_enough {
+                return Ok(Prepared::Not(Piece::Stays));
+            }
         }
         let packed = batch.txn.read(Shelf::Spool, id)?;
         // Whatever the network's limit is by now: it was within the limit when it was taken.
@@ -183,11 +205,12 @@ impl Mail {
             return Ok(Prepared::Not(Piece::Stays));
         }
         match self.cut(batch, turn, id, exit, message) {
-            Ok(true) => {
+            Ok(Cut::Done) => {
                 self.next_exit = None;
                 Ok(Prepared::Leaves(exit))
             }
-            Ok(false) => Ok(Prepared::Not(Piece::TooLate)),
+            Ok(Cut::TooLate) => Ok(Prepared::Not(Piece::TooLate)),
+            Ok(Cut::NoWayBack) => Ok(Prepared::Not(Piece::Stays)),
             // A set takes more room than its mail. It waits in the spool until there is some.
             Err(StoreError::Full) => self.take_back(batch).map(|()| Prepared::Not(Piece::Stays)),
             Err(error) => Err(error),
@@ -205,16 +228,26 @@ impl Mail {
         let (row, me) = (&self.row, &batch.setup.me);
         let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
         let again = row.exit.filter(|exit| !changes_exit(row.silent) && !row.tried.contains(exit));
-        let again = again.or(self.next_exit).filter(|exit| all.contains(exit));
+        let again = again.filter(|exit| all.contains(exit));
+        let next = again.or(self.next_exit).filter(|exit| all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
         // Of whichever of them the slot is, so that no exit is drawn less often for being one.
         let front = Front { chain: &row.chain, firsts: hops.kept, full: &[] };
         let mut among = |exits: &[NodeId]| route::exit(document, me, exits, front, batch.rng).ok();
-        again.and_then(|exit| among(&[exit])).or_else(|| among(&untried)).or_else(|| among(&all))
+        if let Some(exit) = next.and_then(|exit| among(&[exit])) {
+            return Some(exit);
+        }
+        // Only the first hop that leads to it can't be reached now.
+        let leads = Front { firsts: &[], ..front };
+        if again.is_some_and(|exit| route::exit(document, me, &[exit], leads, batch.rng).is_ok()) {
+            return None;
+        }
+        let mut among = |exits: &[NodeId]| route::exit(document, me, exits, front, batch.rng).ok();
+        among(&untried).or_else(|| among(&all))
     }
 
     /// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies
-    /// go to one exit, which knows the message again and hands it out once. False if it would come too late.
+    /// go to one exit, which knows the message again and hands it out once.
     fn cut<R: CryptoRng>(
         &mut self,
         batch: &mut Batch<'_, '_, R>,
@@ -222,15 +255,22 @@ impl Mail {
         id: RowId,
         exit: NodeId,
         mut message: Message,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Cut, StoreError> {
         let document = turn.document;
         let hops = self.row.chain.hops().len().max(usize::from(document.params().hops));
         let delays = draw_delays(batch, document, usize::from(self.row.pieces), hops).ok_or(damaged())?;
         let there = self.there(turn, batch.now, &delays);
         if there > self.row.ends {
-            return Ok(false);
+            return Ok(Cut::TooLate);
         }
         let ways = if self.row.receipt == Receipts::Off { Vec::new() } else { ways_back(batch, turn, exit, there) };
+        let me = &batch.setup.me;
+        let expects =
+            self.row.receipt != Receipts::Off && (self.row.tries > 0 || route::may_answer(document, me, &exit));
+        if ways.is_empty() && expects {
+            // Keys run short just now, or mixes do: without an answer it would be forgotten unheard.
+            return Ok(Cut::NoWayBack);
+        }
         message.surbs = ways.iter().map(|way| Box::new(*way.surb.to_bytes().expose())).collect();
         let packed = message::pack(&message).map_err(|_| damaged())?;
         let (shape, shards) = shards::split(&packed, spares(packed.len())).map_err(|_| damaged())?;
@@ -244,12 +284,12 @@ impl Mail {
                 self.waiting.insert(row, waiting);
             }
         }
-        ways.iter().try_for_each(|way| replies::keep(batch, id, exit, way))?;
+        replies::keep_all(batch, id, exit, &ways)?;
         (0..self.row.copies).for_each(|_| batch.book.cut(self.row.message, shape, &mut batch.out));
         batch.counts.again += u64::from(self.row.tries > 0);
         self.row.begin(exit, *turn.hops.node, ways.iter().map(|way| way.takes).max());
         batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &self.row.encode(), batch.rng)?;
-        Ok(true)
+        Ok(Cut::Done)
     }
 
     /// When the exit has as many pieces as it needs, if none gets lost and each leaves when it may be expected to.
@@ -316,10 +356,10 @@ fn ways_back<R: CryptoRng>(
         let used: Vec<NodeId> = ways.iter().flat_map(|way| way.path.iter().copied()).collect();
         let used = used.as_slice();
         let way = |firsts| move |rng: &mut R| route::way_back(document, me, &exit, firsts, used, rng).ok();
-        // If the exit is the first hop itself, any mix does.
-        let way = build::way_back(batch, document, there, way(hops.only()))
-            .or_else(|| build::way_back(batch, document, there, way(&[])));
-        ways.extend(way);
+        // Where a path was wished for, the slot's first hop may be the exit itself: then any mix does.
+        let is_free = *hops.node == exit || route::are_of_one_family(document, hops.node, &exit);
+        let lasts = if is_free { &[] } else { hops.only() };
+        ways.extend(build::way_back(batch, document, there, way(lasts)));
     }
     ways
 }

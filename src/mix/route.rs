@@ -158,6 +158,27 @@ pub fn loop_path(
     Ok(path)
 }
 
+/// Whether there can be answers from `exit` to us when all nodes are well, in a network that is not too small for it.
+#[must_use]
+pub fn may_answer(document: &Document, me: &NodeId, exit: &NodeId) -> bool {
+    let families = |is_theirs: bool| {
+        let (ours, theirs) = (document.node(me), document.node(exit));
+        let mut left: Vec<_> = document.nodes().filter(|(id, node)| node.mix && *id != me).collect();
+        left.retain(|(_, node)| ours.is_none_or(|ours| !are_kin(ours, node)));
+        left.retain(|(id, node)| (*id == exit || theirs.is_some_and(|theirs| are_kin(theirs, node))) == is_theirs);
+        let mut count: usize = 0;
+        while let Some((_, node)) = left.pop() {
+            count += 1;
+            left.retain(|(_, other)| !are_kin(node, other));
+        }
+        count
+    };
+    let hops = usize::from(document.params().hops);
+    // The two ends are others than the exit; between them it may stand itself.
+    let (others, between) = (families(false), families(true).min(1));
+    others >= hops.min(2) && others.saturating_add(if hops > 2 { between } else { 0 }) >= hops
+}
+
 /// The path of an answer from `exit` to us: the network's number of mixes, then ourselves. The last mix is one of
 /// `firsts`, if any are given, and each other one is drawn uniformly from those that the document doesn't call
 /// unreliable and that are neither on the path already, nor of the family of one that is, of ours or of the exit's; nor
