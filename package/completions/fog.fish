@@ -82,7 +82,7 @@ complete -c fog -n "__fish_fog_using_subcommand simulate" -l color -d 'Colour wh
 always\t'Always'
 never\t'Never'"
 complete -c fog -n "__fish_fog_using_subcommand simulate" -l no-cover -d 'Without cover: nodes send only mail (light model)'
-complete -c fog -n "__fish_fog_using_subcommand simulate" -l no-receipts -d 'Without receipts (light model)'
+complete -c fog -n "__fish_fog_using_subcommand simulate" -l no-receipts -d 'Without receipts; exits answer nothing'
 complete -c fog -n "__fish_fog_using_subcommand simulate" -s j -l json -d 'Print JSON, errors too'
 complete -c fog -n "__fish_fog_using_subcommand simulate" -s q -l quiet -d 'Print nothing but errors'
 complete -c fog -n "__fish_fog_using_subcommand simulate" -s h -l help -d 'Print help'

@@ -31,7 +31,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), CliError> {
         let found = "node.roles is without \"exit\", and entry.notify names nobody who is told anything";
         return Err(CliError::new(ExitCode::Config, "this node is no exit")
             .found(format!("{}: {found}", global.config.display()))
-            .try_("add \"exit\" to node.roles, and an [exit] table (fog.toml(5))"));
+            .try_("for notices to senders: fog setup postfix --apply\nto be an exit: add \"exit\" to node.roles, and an [exit] table (fog.toml(5))"));
     }
     log::set_up(&config.log);
     let trouble = |error: std::io::Error| CliError::new(ExitCode::Io, "the exit can't run").found(error.to_string());

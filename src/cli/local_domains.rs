@@ -100,7 +100,7 @@ pub(super) fn of_exim(ask: impl Fn(&[&str]) -> io::Result<String>, suffix: &str)
     let list = ask(&["-bP", "+local_domains"])?;
     let list = list.split_once('=').map_or("", |(_, list)| list).trim();
     for item in exim_items(list) {
-        match item {
+        match item.as_str() {
             "@" => {
                 let name = ask(&["-bP", "primary_hostname"])?;
                 local.add(name.split_once('=').map(|(_, name)| name.trim().to_owned()), suffix);
@@ -114,14 +114,17 @@ pub(super) fn of_exim(ask: impl Fn(&[&str]) -> io::Result<String>, suffix: &str)
     Ok(local)
 }
 
-/// The items of a list of Exim's: colons between them, or what `<` in front says.
-fn exim_items(list: &str) -> Vec<&str> {
+/// The items of a list of Exim's: colons between them, or what `<` in front says. One that is doubled is a letter of an item.
+fn exim_items(list: &str) -> Vec<String> {
     let other = list.strip_prefix('<').and_then(|rest| Some((rest.chars().next()?, rest)));
     let (between, list) = match other {
         Some((between, rest)) => (between, rest.strip_prefix(between).unwrap_or(rest)),
         None => (':', list),
     };
-    list.split(between).map(str::trim).filter(|item| !item.is_empty()).collect()
+    let (doubled, one) = (format!("{between}{between}"), between.to_string());
+    let items =
+        list.replace(&doubled, "\0").split(between).map(|item| item.trim().replace('\0', &one)).collect::<Vec<_>>();
+    items.into_iter().filter(|item| !item.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -141,7 +144,8 @@ mod tests {
     fn exim_s_list_is_read_as_it_is_written() {
         for (list, domains, unnamed) in [
             ("@:localhost:home.org", &["home.org", "localhost", "mx.home.org"][..], &[][..]),
-            ("<; @[] ; Home.ORG; lsearch;/etc/x", &["home.org"], &["lsearch", "/etc/x"]),
+            ("<; @[] ; Home.ORG; lsearch;;/etc/x", &["home.org"], &["lsearch;/etc/x"]),
+            ("home.org : fe80::::1", &["home.org"], &["fe80::1"]),
             ("home.org : *.home.org : +more : !a.org", &["home.org"], &["*.home.org", "+more", "!a.org"]),
             ("a.fog : fog : notfog", &["notfog"], &[]),
             ("", &[], &[]),

@@ -48,7 +48,7 @@ pub struct Args {
     /// Without cover: nodes send only mail (light model)
     #[arg(long)]
     pub no_cover: bool,
-    /// Without receipts: exits answer nothing
+    /// Without receipts; exits answer nothing
     #[arg(long)]
     pub no_receipts: bool,
     /// Where chance begins: the same number gives the same figures

@@ -253,8 +253,9 @@ mod tests {
         let mut node = node();
         let mut other_version = request(1).encode().unwrap();
         other_version[PREFIX_LEN] = 99;
+        let long = Request::start_len(MAX_MAIL) + 500;
         for (bytes, reason) in [
-            ([&u32::MAX.to_be_bytes()[..], &[9; 1000]].concat(), Reason::NotUnderstood),
+            ([&u32::try_from(long).unwrap().to_be_bytes()[..], &vec![9; long]].concat(), Reason::NotUnderstood),
             (other_version, Reason::NotUnderstood),
             (vec![0, 0, 0, 0], Reason::NotUnderstood),
         ] {

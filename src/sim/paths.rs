@@ -104,8 +104,8 @@ impl Map {
     /// The way of a drop that fills up a batch: to any mix first, as what is passed on does.
     pub(super) fn anywhere(&self, me: NodeIx, rng: &mut StdRng) -> Way {
         let mut way = Way::default();
-        let last = choose(&self.exits, rng).copied().filter(|exit| *exit != me);
-        let last = last.unwrap_or_else(|| self.end_of_drop(me, me, rng));
+        let exits: Vec<NodeIx> = self.exits.iter().copied().filter(|exit| *exit != me).collect();
+        let last = choose(&exits, rng).copied().unwrap_or_else(|| self.other(&[me], &[], rng));
         self.fill(&mut way, self.hops - 1, &[me, last], rng);
         way.push(last);
         way

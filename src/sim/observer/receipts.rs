@@ -18,8 +18,13 @@ const FEW: usize = 12;
 /// How often something holds a receipt up that is not in the laws, so that he misses it.
 const MISSED: f64 = 0.02;
 
+/// Of each law so much is gone through; the rest is long, and hardly anything. What it makes late counts as not seen.
+const GONE_THROUGH: f64 = 0.9995;
+
 /// The laws of receipts, and who sent which packet.
 pub(super) struct Receipts {
+    /// The delay law.
+    law: Vec<f64>,
     /// For each number of ticks after the letter's, how likely a receipt leaves the exit then.
     leaves: Vec<f64>,
     /// And how likely it has left its last hop by then.
@@ -36,10 +41,11 @@ struct Pair {
 
 impl Receipts {
     pub(super) fn new(trace: &Trace, params: &Params, law: &[f64]) -> Self {
-        let leaves = convolved(law, &slot_wait(params));
+        let law = without_the_end(law);
+        let leaves = without_the_end(&convolved(&law, &slot_wait(params)));
         let mut ends = leaves.clone();
         for _ in 0..params.hops {
-            ends = convolved(&ends, law);
+            ends = without_the_end(&convolved(&ends, &law));
         }
         let mut sum = 0.0;
         let ends_by = ends.iter().map(|chance| {
@@ -53,7 +59,7 @@ impl Receipts {
         }
         let tick = |leg: &u32| trace.legs.get(ix(*leg)).map_or(0, |leg| leg.tick);
         from.iter_mut().for_each(|legs| legs.sort_by_key(tick));
-        Self { leaves, ends_by, from }
+        Self { law, leaves, ends_by, from }
     }
 
     /// How much rather each sender and first hop have the receipts of a letter that left `exit` at `tick` than nobody: a row
@@ -81,7 +87,7 @@ impl Receipts {
         }
         let ways = ways(trace.nodes, observer.hops);
         let seen = ix(trace.ticks.saturating_sub(tick));
-        let unseen = 1.0 - self.ends_by.get(seen).copied().unwrap_or(1.0);
+        let unseen = 1.0 - self.ends_by.get(seen).or(self.ends_by.last()).copied().unwrap_or(0.0);
         let weigh = |(one, squared): (f64, f64)| {
             let all = (1.0 - MISSED) * (one / ways + unseen) + MISSED;
             let twice = squared * ((1.0 - MISSED) / ways).powi(2);
@@ -127,7 +133,7 @@ impl Receipts {
                 let weight = chance * rarity * observer.flows.weight(at.to, at.tick);
                 row.get_mut(ix(at.tick - tick)).into_iter().for_each(|sum| *sum += weight);
             });
-            leaves = came.iter().map(|row| delayed(row, &observer.law)).collect();
+            leaves = came.iter().map(|row| delayed(row, &self.law)).collect();
         }
         self.each(trace, tick, &leaves, |leg, chance| {
             let (Some(at), Some(rarity)) = (trace.legs.get(leg), observer.rarity.get(leg)) else { return };
@@ -168,6 +174,17 @@ fn delayed(came: &[f64], law: &[f64]) -> Vec<f64> {
         later.iter_mut().zip(law).for_each(|(sum, chance)| *sum += weight * chance);
     }
     leaves
+}
+
+/// A law up to where nearly all of it has been.
+fn without_the_end(law: &[f64]) -> Vec<f64> {
+    let mut left = law.iter().sum::<f64>() * GONE_THROUGH;
+    let kept = law.iter().take_while(|chance| {
+        let is_before = left > 0.0;
+        left -= **chance;
+        is_before
+    });
+    kept.copied().collect()
 }
 
 /// The law of the sum of two spans.
@@ -211,13 +228,14 @@ mod tests {
         let mean: f64 = waits.iter().zip(0_u32..).map(|(chance, ticks)| chance * f64::from(ticks)).sum();
         assert!((mean - 400.0 / 300.0).abs() < 0.05, "{mean}");
         assert_eq!(convolved(&[0.5, 0.5], &[0.0, 1.0]), [0.0, 0.5, 0.5]);
+        assert_eq!(without_the_end(&[0.0, 0.5, 0.4996, 0.0004]), [0.0, 0.5, 0.4996]);
         assert_eq!([ways(6, 3), ways(5, 3), ways(4, 3), ways(9, 1)], [6.0, 2.0, 2.0, 1.0]);
     }
 
     #[test]
-    fn the_sender_and_its_first_hop_weigh_more_than_others_and_nobody_on_average() {
+    fn the_sender_weighs_more_than_others() {
         for (nodes, exits) in [(6, 3), (16, 5)] {
-            let plan = crate::sim::Plan { exits, ..plan(nodes, 150) };
+            let plan = crate::sim::Plan { exits, ..plan(nodes, 100) };
             let trace = light::play(&plan, &|_, _| ());
             let observer = Observer::new(&trace, &plan.params);
             let receipts = observer.receipts.as_ref().unwrap();
