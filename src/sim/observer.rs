@@ -24,7 +24,7 @@ mod tests;
 
 use super::law;
 use super::num::{NONE, NodeIx, count, ix, node, real};
-use super::trace::{Letter, Trace};
+use super::trace::{Leg, Letter, Trace};
 use crate::directory::Params;
 use flows::{Flows, is_first};
 use receipts::Receipts;
@@ -170,30 +170,43 @@ impl Search<'_, '_> {
             let before = came.get_mut(..tick).unwrap_or_default().iter_mut().rev();
             before.zip(observer.law.iter().skip(1)).for_each(|(sum, chance)| *sum += weight * chance);
         }
-        let ticks = self.base..self.base + count(row.len());
-        for leg in observer.trace.arrivals_in(node, ticks) {
-            let Some(at) = observer.trace.legs.get(leg) else { continue };
-            let passed = if link > observer.hops { 1.0 } else { observer.flows.weight(node, at.tick) };
-            let weight = passed * came.get(ix(at.tick - self.base)).copied().unwrap_or(0.0);
-            if at.from != self.exit && weight > 0.0 {
-                self.came_by(link - 1, count(leg), weight, Some(node));
+        let first = came.iter().position(|weight| *weight > 0.0).unwrap_or(came.len());
+        if link <= observer.hops {
+            let passed = came.iter_mut().zip(self.base..).skip(first);
+            passed.for_each(|(weight, tick)| *weight *= observer.flows.weight(node, tick));
+        }
+        let ticks = self.base + count(first)..self.base + count(row.len());
+        let legs = observer.trace.arrivals_in(node, ticks);
+        let found = observer.trace.legs.get(legs.clone()).unwrap_or_default();
+        let rarities = observer.rarity.get(legs).unwrap_or_default();
+        for (at, rarity) in found.iter().zip(rarities) {
+            let weight = came.get(ix(at.tick - self.base)).copied().unwrap_or(0.0);
+            if weight > 0.0 {
+                self.came(link - 1, at, *rarity, weight, Some(node));
             }
         }
     }
 
-    /// The letter came to `node`, its first hop, and left it at `tick`.
-    fn sent_by_users_of(&mut self, node: NodeIx, tick: u32, weight: f64) {
+    /// The letter came to `node`, its first hop, and left it at each tick as likely as `mass` says.
+    fn sent_by_users_of(&mut self, node: NodeIx, mass: &[f64]) {
         let Some(firsts) = self.observer.firsts.get(usize::from(node)) else { return };
         for (user, row) in firsts {
-            let found = weight * row.get(ix(tick)).copied().unwrap_or(0.0);
-            self.add(*user, node, found);
+            let row = row.get(ix(self.base)..).unwrap_or_default();
+            self.add(*user, node, mass.iter().zip(row).map(|(mass, chance)| mass * chance).sum());
         }
     }
 
     /// The letter was the packet `leg`, its `link`th. `after` is where it went then, where that is known.
     fn came_by(&mut self, link: u8, leg: u32, weight: f64, after: Option<NodeIx>) {
         let observer = self.observer;
-        let Some((at, rarity)) = observer.trace.legs.get(ix(leg)).zip(observer.rarity.get(ix(leg))) else { return };
+        if let Some((at, rarity)) = observer.trace.legs.get(ix(leg)).zip(observer.rarity.get(ix(leg))) {
+            self.came(link, at, *rarity, weight, after);
+        }
+    }
+
+    /// As `came_by`, with what there is to know of the packet.
+    fn came(&mut self, link: u8, at: &Leg, rarity: f64, weight: f64, after: Option<NodeIx>) {
+        let observer = self.observer;
         if at.from == self.exit {
             return;
         }
@@ -221,6 +234,10 @@ impl Search<'_, '_> {
     /// Nobody is twice on a path: what `layer` will give `after` for having sent the letter to `first`, from which it came
     /// to `after` itself, is taken off.
     fn take_back(&mut self, first: NodeIx, after: NodeIx, tick: u32, weight: f64) {
+        // Most packets are none of its own: that is seen without looking at `firsts`, which is large.
+        if !is_first(self.observer.trace, after, first) {
+            return;
+        }
         let Some(firsts) = self.observer.firsts.get(usize::from(first)) else { return };
         if let Some((_, row)) = firsts.iter().find(|(user, _)| *user == after) {
             let found = weight * row.get(ix(tick)).copied().unwrap_or(0.0);
@@ -247,8 +264,9 @@ impl Search<'_, '_> {
             if link > 2 && row.iter().any(|weight| *weight > 0.0) {
                 self.spread(link, node, row);
             }
-            let sent = (self.base..).zip(row).filter(|(_, weight)| link == 2 && **weight > 0.0);
-            sent.for_each(|(tick, weight)| self.sent_by_users_of(node, tick, *weight));
+            if link == 2 {
+                self.sent_by_users_of(node, row);
+            }
         }
     }
 }

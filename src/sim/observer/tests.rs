@@ -111,11 +111,16 @@ fn few_packets(packets: usize, params: &Params, rng: &mut StdRng) -> (Trace, Vec
         }
         left.push((nodes[3], tick_of(at, start, params.tick)));
     }
-    let came_by = |n: usize| if n.is_multiple_of(3) { NONE } else { count(n - 1) };
-    legs.iter_mut().enumerate().for_each(|(n, leg)| leg.came_by = came_by(n));
+    // In the order of time, as a trace's are before it is sorted.
+    let mut order: Vec<usize> = (0..legs.len()).collect();
+    order.sort_by_key(|n| legs[*n].tick);
+    let place = |n: usize| count(order.iter().position(|at| *at == n).unwrap());
+    let came_by = |n: usize| if n.is_multiple_of(3) { NONE } else { place(n - 1) };
+    let sender = legs[0].from;
+    let legs = order.iter().map(|n| Leg { came_by: came_by(*n), ..legs[*n] }).collect();
     let first_hops = (0..4).map(|me| (0..4).filter(|node| *node != me).collect()).collect();
     let ticks = left.iter().map(|(_, tick)| *tick).max().unwrap() + 1;
-    let letter = Letter { sender: legs[0].from, submitted: 0, delivered: Some(left[0]), last_legs: vec![2] };
+    let letter = Letter { sender, submitted: 0, delivered: Some(left[0]), last_legs: vec![place(2)] };
     let exits = (0..4).collect();
     let mut trace = Trace { nodes: 4, ticks, exits, first_hops, legs, letters: vec![letter], ..Trace::default() };
     trace.sort();
