@@ -84,9 +84,13 @@ fn set(what: &str) -> Vec<String> {
     vec!["--set".into(), what.into()]
 }
 
+fn listens_at(socket: &Path) -> Vec<String> {
+    set(&format!("node.listen=unix:{}", socket.display()))
+}
+
 #[test]
 fn each_broken_set_up_has_its_sentence() {
-    let ways: [Way; 12] = [
+    let ways: [Way; 15] = [
         ("a secret key can be read by others", |node| chmod(&node.path("node.key"), 0o644)),
         ("has mode 755: others can get at it", |node| chmod(&node.path("spool"), 0o755)),
         ("No such file", |node| {
@@ -111,6 +115,15 @@ fn each_broken_set_up_has_its_sentence() {
         ("no onion can be reached", |_| {
             let onion = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:1";
             [set(&format!("node.onion={onion}")), set("tor.socks=unix:/nonexistent/socks")].concat()
+        }),
+        ("node.listen wants a socket in /nonexistent", |_| set("node.listen=unix:/nonexistent/links.sock")),
+        ("is no socket: the node leaves it alone", |node| listens_at(&node.path("node.key"))),
+        ("every program of this machine can put a socket of its own", |node| {
+            let open = node.path("open");
+            fs::create_dir(&open).unwrap();
+            chmod(node.dir.path(), 0o755);
+            chmod(&open, 0o1777);
+            listens_at(&open.join("links.sock"))
         }),
         ("line 1: not as fog block writes it", |node| {
             fs::write(node.path("block"), "alice@example.com\n").unwrap();

@@ -6,6 +6,7 @@ mod files;
 mod finding;
 mod host;
 mod leaks;
+mod links;
 mod network;
 mod notices;
 mod postfix;
@@ -112,6 +113,8 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
     if is_whole && !args.offline && config.node.onion.is_onion() {
         findings.push(tor::own_onion(config));
     }
+    let (passwd, group) = (text("/etc/passwd"), text("/etc/group"));
+    findings.extend(links::findings(&config.node.listen, whom, links::tor(&passwd, &group).as_ref()));
     let (document, told) = network::document(config, now);
     findings.push(told);
     if let (Some(document), Some(key)) = (&document, &key) {

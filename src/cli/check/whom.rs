@@ -18,6 +18,8 @@ pub(super) struct Whom {
 pub(super) enum Want {
     Read,
     Write,
+    /// Of a directory: get at what is in it.
+    Enter,
 }
 
 /// Why it can't be.
@@ -58,6 +60,11 @@ impl Whom {
         Self { name: format!("uid {uid}"), uid, gids: vec![gid] }
     }
 
+    /// Somebody to whom nothing belongs, in no group that anything belongs to.
+    pub(super) fn anybody() -> Self {
+        Self { name: "anybody".to_owned(), uid: u32::MAX, gids: Vec::new() }
+    }
+
     pub(super) const fn uid(&self) -> u32 {
         self.uid
     }
@@ -70,7 +77,12 @@ impl Whom {
         for dir in above {
             self.has(0o1, dir)?;
         }
-        self.has(if want == Want::Read { 0o4 } else { 0o2 }, &path)
+        let bit = match want {
+            Want::Read => 0o4,
+            Want::Write => 0o2,
+            Want::Enter => 0o1,
+        };
+        self.has(bit, &path)
     }
 
     fn has(&self, bit: u32, path: &Path) -> Result<(), Denied> {
@@ -147,7 +159,9 @@ mod tests {
         let stranger = Whom::runs(65_534, 65_534);
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert!(matches!(stranger.may(Want::Read, &path), Err(Denied::Mode(shut)) if shut == dir.path()));
+        assert!(matches!(stranger.may(Want::Enter, dir.path()), Err(Denied::Mode(shut)) if shut == dir.path()));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        assert!(stranger.may(Want::Enter, dir.path()).is_ok());
         assert!(stranger.may(Want::Read, &path).is_ok());
         assert!(matches!(stranger.may(Want::Write, &path), Err(Denied::Mode(shut)) if shut == path));
         assert!(matches!(stranger.may(Want::Read, &dir.path().join("none")), Err(Denied::Io(_))));
