@@ -276,8 +276,7 @@ impl Agreement {
         if votes.len() < want {
             return Err(NoDocument::TooFewVotes { have: votes.len(), want });
         }
-        // Where epochs become longer or shorter they are counted anew: that is another network.
-        let same_epochs = |frame: &Contents| frame.params.epoch == self.current.params.epoch;
+        let same_epochs = |frame: &Contents| frame.keeps_epochs_of(&self.current).is_ok();
         let enough = |frame: &Contents| votes.iter().filter(|vote| vote.frame == *frame).count() >= want;
         let mut frames = votes.iter().map(|vote| &vote.frame);
         let frame = frames.find(|frame| same_epochs(frame) && enough(frame)).ok_or(NoDocument::NoFrame)?;

@@ -4,13 +4,14 @@ use super::descriptor::{Descriptor, Signed, is_name};
 use super::identity::{Identity, IdentityKey, Signature};
 use super::lines::{Lines, Malformed, Wrong, base64, parse_base64, parse_hex, unquote};
 use super::params::Params;
-use super::units::parse_number;
+use super::units::{parse_number, span};
 use super::uptime::{Uptime, medians};
 use crate::id::{Epoch, NodeId};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Epochs a document is good for, its own included.
@@ -104,6 +105,14 @@ pub enum Rejected {
     /// Not the one we have, but of the same epoch: authorities have signed twice.
     #[error("a fork: another document of epoch {0}, the epoch of ours")]
     Fork(Epoch),
+    /// Its epochs are longer or shorter than those of the one we have, so that its numbers mean other times.
+    #[error("its epochs are {}, ours {}: epochs and mix keys would be counted anew", span(*theirs), span(*ours))]
+    OtherEpochs {
+        /// How long an epoch is by the document we have.
+        ours: Duration,
+        /// And by this one.
+        theirs: Duration,
+    },
     /// Its epoch has not begun.
     #[error("from the future: it is of epoch {theirs}, it is epoch {running} now")]
     FromTheFuture {
@@ -186,6 +195,16 @@ impl Contents {
     #[must_use]
     pub fn has_room_for(&self, candidate: &Descriptor) -> bool {
         !self.params.only_onions || candidate.address.is_onion()
+    }
+
+    /// Whether epochs go on being counted as by `before`: at another length every number means another time, so that keys
+    /// live now would be over, and those published of no use to anybody. A network with other epochs is another network.
+    ///
+    /// # Errors
+    /// `OtherEpochs` if they don't.
+    pub fn keeps_epochs_of(&self, before: &Self) -> Result<(), Rejected> {
+        let (ours, theirs) = (before.params.epoch, self.params.epoch);
+        if ours == theirs { Ok(()) } else { Err(Rejected::OtherEpochs { ours, theirs }) }
     }
 
     fn to_text(&self) -> String {
@@ -355,8 +374,11 @@ impl Document {
     /// Whether this document, which was reopened, may take the place of the one we `have`.
     ///
     /// # Errors
-    /// `Expired`, `Rollback` or `Fork`.
+    /// `OtherEpochs`, `Expired`, `Rollback` or `Fork`.
     pub fn may_follow(&self, have: Option<&Self>, now: Time) -> Result<(), Rejected> {
+        if let Some(have) = have {
+            self.contents().keeps_epochs_of(have.contents())?;
+        }
         let (theirs, running) = (self.epoch(), now.epoch(self.params().epoch));
         if now >= self.valid_until() {
             return Err(Rejected::Expired { theirs, running });
@@ -376,7 +398,7 @@ impl Document {
     /// on its way is still mixed.
     ///
     /// # Errors
-    /// As `verify`, but never `Expired`, `Rollback` or `Fork`.
+    /// As `verify`, but never `OtherEpochs`, `Expired`, `Rollback` or `Fork`.
     pub fn reopen(text: &str, trust: &Trust, now: Time) -> Result<Self, Rejected> {
         let candidate = Candidate::parse(text)?;
         candidate.check_signers(trust)?;
@@ -745,6 +767,26 @@ mod tests {
         assert_eq!(verify(&of(EPOCH.plus(1), 2)), Err(Rejected::Fork(EPOCH.plus(1))));
         assert_eq!(verify(&of(EPOCH.plus(1), 3)), Ok(()), "the same once more");
         assert_eq!(verify(&of(EPOCH.plus(2), 2)), Ok(()));
+    }
+
+    #[test]
+    fn a_document_that_counts_epochs_anew_does_not_follow_whatever_its_number() {
+        let trust = trust(1, 1);
+        let have = Document::verify(&signed_text(&three(), [101]), &trust, at(1), None).unwrap();
+        let ours = have.params().epoch;
+        for theirs in [ours / 2, ours * 2] {
+            let mut contents = three();
+            contents.params.epoch = theirs;
+            contents.epoch = at(1).epoch(theirs);
+            let text = signed_text(&contents, [101]);
+            assert!(Document::verify(&text, &trust, at(1), None).is_ok(), "it is a network's");
+            let found = Document::verify(&text, &trust, at(1), Some(&have)).unwrap_err();
+            assert_eq!(found, Rejected::OtherEpochs { ours, theirs });
+            assert!(found.to_string().contains("ours 1d: epochs and mix keys would be counted anew"), "{found}");
+            // Whoever was away for long is not told that it has expired: it would not be taken either way.
+            let late = Document::verify(&text, &trust, at(1000), Some(&have)).unwrap_err();
+            assert_eq!(late, Rejected::OtherEpochs { ours, theirs });
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum DirectoryFault {
     Rollback,
     /// It is another one of the same epoch: somebody was shown something else than others.
     Fork,
+    /// Its epochs are not as long as those of the one in use.
+    Epochs,
     /// Its epoch has not begun.
     Future,
     /// Its epochs are over.
@@ -40,6 +42,7 @@ impl DirectoryFault {
             Self::Signatures => "signatures",
             Self::Rollback => "rollback",
             Self::Fork => "fork",
+            Self::Epochs => "epochs",
             Self::Future => "future",
             Self::Expired => "expired",
             Self::NotMember => "not-member",
@@ -57,6 +60,7 @@ impl From<&Rejected> for DirectoryFault {
             }
             Rejected::Rollback { .. } => Self::Rollback,
             Rejected::Fork(_) => Self::Fork,
+            Rejected::OtherEpochs { .. } => Self::Epochs,
             Rejected::FromTheFuture { .. } => Self::Future,
             Rejected::Expired { .. } => Self::Expired,
             Rejected::TwoNodes(_) | Rejected::NoOnion(_) | Rejected::BadMixKey(_) | Rejected::Malformed(_) => {

@@ -197,6 +197,9 @@ const fn advice(rejected: &Rejected) -> &'static str {
             "if you have its fingerprint from its operator, add it to trust in [directory]"
         }
         Rejected::Rollback { .. } | Rejected::Expired { .. } => "ask for the document of today",
+        Rejected::OtherEpochs { .. } => {
+            "stay with the epochs that the network was founded with, or found another: fog init --new-network"
+        }
         Rejected::FromTheFuture { .. } => "look at this machine's clock: date -u",
         Rejected::Fork(_) => "do not use either of them before the authorities have explained this",
         Rejected::BadSignature(_)

@@ -44,6 +44,10 @@ pub(super) fn sign(file: Option<&Path>, config: &Config, now: Time, global: &Glo
         Some(path) => brought(path, config, global)?,
         None => next(config, now, global)?,
     };
+    if let Some(kept) = candidate(&config.spool.document())? {
+        let keeps = to_sign.contents().keeps_epochs_of(kept.contents());
+        keeps.map_err(|rejected| not_taken("the draft", &rejected))?;
+    }
     let (epoch, epoch_length) = (to_sign.contents().epoch, to_sign.contents().params.epoch);
     let drafted = file.is_some() || candidate(&draft(config))?.is_some();
     if !drafted && kept_epoch(config)? == Some(epoch) && says_nothing_new(to_sign.contents(), config)? {

@@ -397,6 +397,32 @@ fn a_node_without_a_key_for_the_epoch_is_named_when_it_is_signed() {
 }
 
 #[test]
+fn a_document_with_other_epochs_is_neither_signed_nor_taken() {
+    let kvara = Node::founded();
+    kvara.sign(DAY).unwrap();
+    let now = at_day(DAY + 1);
+    let first = kvara.document();
+    let mut contents = first.contents().clone();
+    contents.params.epoch /= 2;
+    contents.epoch = now.epoch(contents.params.epoch);
+    contents.previous = Some(first.hash());
+    let unsigned = Candidate::new(&contents).unwrap();
+    let file = kvara.dir.path().join("other");
+    fs::write(&file, unsigned.to_text()).unwrap();
+    fs::write(draft(kvara.config()), unsigned.to_text()).unwrap();
+    for file in [None, Some(file.as_path())] {
+        let refused = sign(file, kvara.config(), now, kvara.done.global()).unwrap_err();
+        assert!(refused.found.unwrap().starts_with("its epochs are 12h, ours 1d"));
+        assert!(refused.try_.unwrap().contains("fog init --new-network"));
+    }
+    let key = key_file::read_authority(&kvara.config().node.authority_key()).unwrap();
+    fs::write(&file, signed(unsigned, &key).unwrap().to_text()).unwrap();
+    let refused = kvara.verify(&file, true, DAY + 1).unwrap_err();
+    assert!(refused.exit == ExitCode::No && refused.found.unwrap().starts_with("its epochs are 12h, ours 1d"));
+    assert_eq!(kvara.document(), first, "the good one stays");
+}
+
+#[test]
 fn a_descriptor_is_given_out_again_until_something_changes() {
     let kvara = Node::founded();
     let descriptor = |day| fs::read_to_string(kvara.descriptor(day)).unwrap();
