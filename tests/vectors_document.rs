@@ -50,6 +50,10 @@ fn a_stranger_comes_to_the_same_verdicts_from_the_file_alone() {
         let signed = Signed::parse(&text(&node["descriptor"])).unwrap();
         assert_eq!(signed.descriptor().id().to_string(), text(&node["id"]));
     }
+    for case in file["accepted"].as_array().unwrap() {
+        let document = Document::verify(&text(&case["document"]), &trust, at(&file["now"]), None).unwrap();
+        assert_eq!(hex(document.hash()), text(&case["hash"]), "{}", case["name"]);
+    }
     let refused = file["refused"].as_array().unwrap();
     assert!(refused.len() > 20);
     for case in refused {
@@ -81,6 +85,7 @@ fn vectors() -> Value {
         "document": document,
         "signed_bytes": document.find("\nsignature ").unwrap() + 1,
         "hash": hex(&candidate.hash()),
+        "accepted": accepted(&contents),
         "refused": refused(&contents),
     })
 }
@@ -95,6 +100,66 @@ fn node_case(name: &str) -> Value {
         "mix_seeds": mix_seeds,
         "descriptor": signed(name, descriptor(name)).to_text(),
     })
+}
+
+/// Documents in which stands what the first one leaves out or has by default.
+fn accepted(good: &Contents) -> Vec<Value> {
+    let onions = ["kvara", "pietro"].into_iter().zip(ONIONS).map(|(name, onion)| {
+        let address = NodeAddress::parse(onion).unwrap();
+        (key(name).node_id(), signed(name, Descriptor { address, ..descriptor(name) }))
+    });
+    let onions = Contents { nodes: onions.collect(), ..good.clone() };
+    let with = |contents: &Contents, params: Params| Contents { params, ..contents.clone() };
+    let params = &good.params;
+    let case = |(name, contents): (&str, Contents)| {
+        let document = text(&contents, &AUTHORITIES[..3]);
+        let hash = hex(&Candidate::parse(&document).unwrap().hash());
+        json!({"name": name, "document": document, "hash": hash})
+    };
+    let cases = [
+        ("onions alone", with(&onions, Params { only_onions: true, ..params.clone() })),
+        ("a demonstration", with(good, Params { demo: true, ..params.clone() })),
+        (
+            "onions alone, and a demonstration",
+            with(&onions, Params { only_onions: true, demo: true, ..params.clone() }),
+        ),
+        ("other parameters, each", with(good, others())),
+        ("no delays", with(good, undelayed(params))),
+        ("a network's first", Contents { previous: None, ..good.clone() }),
+    ];
+    cases.map(case).into()
+}
+
+const ONIONS: [&str; 2] = [
+    "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:9999",
+    "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion:1",
+];
+
+/// No value is that of the first document, except the epoch, which numbers it.
+fn others() -> Params {
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    Params {
+        strategy: Strategy::Constant,
+        min_delay: Duration::from_millis(1),
+        mean_delay: minutes(90),
+        max_delay: minutes(72 * 60),
+        tick: minutes(120),
+        batch_min: 100,
+        send_every: minutes(24 * 60),
+        hops: 4,
+        epoch: Duration::from_secs(DAY),
+        max_size: 14 << 20,
+        message_id_domain: "mail.example.org".into(),
+        min_uptime: 0,
+        only_onions: false,
+        demo: false,
+    }
+}
+
+fn undelayed(params: &Params) -> Params {
+    let none = Duration::ZERO;
+    let strategy = Strategy::Exponential;
+    Params { strategy, min_delay: none, mean_delay: none, max_delay: none, hops: 1, ..params.clone() }
 }
 
 fn refused(good: &Contents) -> Vec<Value> {
@@ -117,13 +182,21 @@ fn refused(good: &Contents) -> Vec<Value> {
     case("older than ours", text(good, three), now + DAY, Some(text(&next, three)), "Rollback");
     let other = Contents { params: Params { hops: 2, ..good.params.clone() }, ..good.clone() };
     case("another one of our epoch", text(good, three), now, Some(text(&other, three)), "Fork");
+    let half = Duration::from_secs(DAY / 2);
+    let params = Params { epoch: half, ..good.params.clone() };
+    let shorter = Contents { epoch: Epoch(EPOCH.0 * 2), params, ..good.clone() };
+    case("epochs of another length than ours", text(&shorter, three), now, Some(text(good, three)), "OtherEpochs");
     for (name, document) in two_of_a_kind(good) {
         case(name, document, now, None, "TwoNodes");
     }
     for (name, find, replace) in EDITS {
         let changed = body.replacen(find, replace, 1);
         assert_ne!(changed, body, "{name}");
-        let reason = if name.contains("mix key") { "BadMixKey" } else { "Malformed" };
+        let reason = match name {
+            _ if name.contains("mix key") => "BadMixKey",
+            "a node that is no onion where all have to be" => "NoOnion",
+            _ => "Malformed",
+        };
         case(name, sign(&changed, three), now, None, reason);
     }
     let lines = text(good, three);
@@ -135,7 +208,7 @@ fn refused(good: &Contents) -> Vec<Value> {
 }
 
 /// What to change in the text before it is signed, to break one rule.
-const EDITS: [(&str, &str, &str); 20] = [
+const EDITS: [(&str, &str, &str); 31] = [
     ("a comment", "epoch = ", "# of today\nepoch = "),
     ("an unknown key", "hops = 3", "colour = 1\nhops = 3"),
     ("a key twice", "hops = 3", "hops = 3\nhops = 3"),
@@ -145,6 +218,17 @@ const EDITS: [(&str, &str, &str); 20] = [
     ("another spelling of a string", "\"kvara\"", "'kvara'"),
     ("space at the end of a line", "hops = 3", "hops = 3 "),
     ("parameters that make no network", "hops = 3", "hops = 5"),
+    ("an unknown law of delays", "\"poisson\"", "\"pareto\""),
+    ("delays out of order", "min-delay = \"1h\"", "min-delay = \"4h\""),
+    ("delays longer than three epochs", "max-delay = \"1d\"", "max-delay = \"73h\""),
+    ("ticks too long for an epoch", "tick = \"1500ms\"", "tick = \"121m\""),
+    ("batches too large", "batch-min = 5", "batch-min = 101"),
+    ("less than a slot an epoch", "send-every = \"5m\"", "send-every = \"25h\""),
+    ("epochs too short", "epoch = \"1d\"", "epoch = \"59s\""),
+    ("mails too small for their header", "max-size = \"2M\"", "max-size = \"15K\""),
+    ("no host name", "\"fog.invalid\"", "\"fog invalid\""),
+    ("onions alone, false, which is never written", "min-uptime = 90", "min-uptime = 90\nonly-onions = false"),
+    ("a node that is no onion where all have to be", "min-uptime = 90", "min-uptime = 90\nonly-onions = true"),
     ("a threshold that liars can get round", "threshold = 3", "threshold = 2"),
     ("a descriptor changed by the authorities", "address = \"127.0.0.1:7001\"", "address = \"127.0.0.1:7009\""),
     ("more than all", "min-uptime = 90", "min-uptime = 101"),
