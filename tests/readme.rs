@@ -16,6 +16,9 @@ const FOG: &str = env!("CARGO_BIN_EXE_fog");
 /// the machine is busy.
 const LOOKS: u32 = 1200;
 
+/// The chapter whose commands are typed, and whose figures are held against what they print.
+const SIMULATE: &str = "### Simulate a network";
+
 #[test]
 fn the_network_of_the_readme_carries_a_letter() {
     let dir = tempfile::tempdir().unwrap();
@@ -67,6 +70,27 @@ fn the_example_networks_of_the_readme_can_be_founded() {
         founded += 1;
     }
     assert_eq!(founded, 3, "high anonymity, medium, low latency");
+}
+
+#[test]
+fn the_simulation_of_the_readme_says_what_is_shown_and_writes_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!("set -e; fog() {{ \"$FOG\" \"$@\"; }}\n{}", code_under(SIMULATE));
+    let typed = Command::new("bash").arg("-c").arg(&script).current_dir(dir.path()).env("FOG", FOG).output().unwrap();
+    assert!(typed.status.success(), "{}", String::from_utf8_lossy(&typed.stderr));
+    let text = readme();
+    let shown = text.split(SIMULATE).nth(1).and_then(|section| section.split("```\n").nth(1)).unwrap();
+    let printed = String::from_utf8(typed.stdout).unwrap();
+    assert!(printed.starts_with(shown), "shown:\n{shown}\nprinted:\n{printed}");
+    let file = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&file("friends.json")).unwrap();
+    let guess = format!("{:.1} %", told["observer"]["guess"].as_f64().unwrap() * 100.0);
+    assert!(shown.contains(&format!("from one mail               {guess}")), "{guess}");
+    let (csv, svg) = (file("friends.csv"), file("friends.svg"));
+    // What comes after one mail and after several, and what bad nodes know.
+    let rows = shown.lines().filter(|line| line.starts_with("from ")).count();
+    assert_eq!(csv.lines().count(), rows + 1, "{csv}");
+    assert!(csv.starts_with("bad,k,samples,") && svg.starts_with("<svg "), "{csv}\n{svg}");
 }
 
 #[test]
