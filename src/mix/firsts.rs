@@ -86,8 +86,8 @@ impl Firsts {
 mod tests {
     use super::super::random::tests::{chi_squared, rng};
     use super::*;
-    use crate::directory::Descriptor;
     use crate::directory::fixture::{at, descriptor, document, key};
+    use crate::directory::{Descriptor, Measured, Uptime};
     use std::collections::BTreeSet;
 
     const DAY: u64 = 24;
@@ -102,6 +102,13 @@ mod tests {
 
     fn of_family(n: u8, family: &str) -> (u8, Descriptor) {
         (n, Descriptor { family: Some(family.into()), ..descriptor(n) })
+    }
+
+    /// Six nodes, of which all but 1 have found that so many percent of what is sent through `of` come on.
+    fn judged(of: u8, percent: u8) -> Document {
+        let measured = Measured::from([(id(of), Uptime::from_percent(percent).unwrap())]);
+        let judge = |n| Descriptor { measured: (n > 1).then(|| measured.clone()), ..descriptor(n) };
+        document((1..=6).map(|n| (n, judge(n))))
     }
 
     fn drawn(document: &Document, seed: u64) -> Firsts {
@@ -165,6 +172,21 @@ mod tests {
             assert!(firsts.kept[1].node != gone && firsts.kept[1].since == at(1), "{what}");
         }
         assert!(!firsts.renew(&nodes(1..=6), &id(1), at(1), &mut rng(4)));
+    }
+
+    #[test]
+    fn who_falls_below_min_uptime_is_replaced_at_once_and_not_drawn_again_before_it_is_up() {
+        let mut firsts = drawn(&nodes(1..=6), 3);
+        let [fallen, stays] = [firsts.kept[0].node, firsts.kept[1].node];
+        let n = (2..=6).find(|n| id(*n) == fallen).unwrap();
+        let with = |percent| judged(n, percent);
+        assert!(!firsts.renew(&with(90), &id(1), at(1), &mut rng(4)), "90 % are enough");
+        assert!(firsts.renew(&with(85), &id(1), at(1), &mut rng(4)));
+        assert_eq!(firsts.kept[0], First { node: stays, since: at(0) });
+        for seed in 0..50 {
+            assert!(!ids(&drawn(&with(85), seed)).contains(&fallen), "{seed}");
+        }
+        assert!((0..50).any(|seed| ids(&drawn(&with(90), seed)).contains(&fallen)), "it is up again");
     }
 
     #[test]
