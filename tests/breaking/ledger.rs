@@ -1,8 +1,8 @@
 //! What became of each mail, and which fault made a second copy.
 
+use super::broken::{EXITS, LIAR};
 use super::senders::HOME;
 use super::sink::{Sink, Taken};
-use super::{EXITS, LIAR};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -62,8 +62,12 @@ impl Ledger {
         Self { accepted: accepted.to_vec(), arrived, told, lied }
     }
 
+    fn which(&self, is: impl Fn(&usize) -> bool) -> Vec<usize> {
+        self.accepted.iter().filter(|mark| is(mark)).copied().collect()
+    }
+
     fn count(&self, is: impl Fn(&usize) -> bool) -> usize {
-        self.accepted.iter().filter(|mark| is(mark)).count()
+        self.which(is).len()
     }
 
     fn copies(&self, mark: &usize) -> usize {
@@ -75,21 +79,25 @@ impl Ledger {
     }
 
     /// Those that are told of, and have not come all the same.
+    pub(crate) fn told_of(&self) -> Vec<usize> {
+        self.which(|mark| self.copies(mark) == 0 && self.told.contains(mark))
+    }
+
     pub(crate) fn told(&self) -> usize {
-        self.count(|mark| self.copies(mark) == 0 && self.told.contains(mark))
+        self.told_of().len()
     }
 
-    /// Those of which a lying exit said that they are delivered.
+    /// Those of which nobody knows but the lying exit, which said that they are delivered. No receipt can see that.
     fn lied(&self) -> usize {
-        self.count(|mark| self.copies(mark) == 0 && !self.told.contains(mark) && self.lied.contains(mark))
+        self.count(|mark| self.is_with_the_liar(mark))
     }
 
-    fn is_missing(&self, mark: &usize) -> bool {
-        self.copies(mark) == 0 && !self.told.contains(mark) && !self.lied.contains(mark)
+    fn is_with_the_liar(&self, mark: &usize) -> bool {
+        self.copies(mark) == 0 && !self.told.contains(mark) && self.lied.contains(mark)
     }
 
     pub(crate) fn missing(&self) -> Vec<usize> {
-        self.accepted.iter().filter(|mark| self.is_missing(mark)).copied().collect()
+        self.which(|mark| self.copies(mark) == 0 && !self.told.contains(mark) && !self.lied.contains(mark))
     }
 
     pub(crate) fn lost(&self) -> usize {
@@ -132,16 +140,11 @@ fn whom(mail: &Taken) -> Option<usize> {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "accepted={} delivered_once={} delivered_twice={} told={} lied={} lost={}  (lied: n{} says they are delivered)",
-            self.accepted.len(),
-            self.count(|mark| self.copies(mark) == 1),
-            self.twice(),
-            self.told(),
-            self.lied(),
-            self.lost(),
-            LIAR + 1,
-        )
+        let (once, twice) = (self.count(|mark| self.copies(mark) == 1), self.twice());
+        let (told, lied, lost) = (self.told(), self.lied(), self.lost());
+        let accepted = self.accepted.len() - lied;
+        assert_eq!(once + twice + told + lost, accepted, "each mail is counted, and once");
+        write!(f, "accepted={accepted} delivered_once={once} delivered_twice={twice} told={told} lost={lost}")?;
+        write!(f, "; and {lied} of which n{} says that they are delivered, a lie", LIAR + 1)
     }
 }

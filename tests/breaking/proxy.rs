@@ -28,8 +28,6 @@ pub(crate) struct Weather {
 impl Weather {
     pub(crate) const FAIR: Self = Self { dropped: 0, doubled: 0, reordered: 0, delayed: 0, cut: 0 };
     pub(crate) const FOUL: Self = Self { dropped: 5, doubled: 3, reordered: 3, delayed: 100, cut: 3 };
-    /// One piece of twenty is lost.
-    pub(crate) const LOSSY: Self = Self { dropped: 50, ..Self::FAIR };
 }
 
 /// What was done to the bytes of all links.

@@ -22,7 +22,8 @@ pub(crate) struct Senders {
 }
 
 impl Senders {
-    pub(crate) fn start(fog: &Path, entries: &[PathBuf], mails: u64, seed: u64) -> Self {
+    /// Each sender waits for a while between two mails, `pace` times their number on the average.
+    pub(crate) fn start(fog: &Path, entries: &[PathBuf], mails: u64, pace: Duration, seed: u64) -> Self {
         let (next, accepted) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Vec<usize>>>::default());
         let start = |sender| {
             let (fog, entries) = (fog.to_owned(), entries.to_owned());
@@ -41,6 +42,8 @@ impl Senders {
                         thread::sleep(Duration::from_millis(200));
                     }
                     accepted.lock().unwrap().push(mark);
+                    let most = 2 * SENDERS * u64::try_from(pace.as_millis()).unwrap();
+                    thread::sleep(Duration::from_millis(rng.random_range(0..=most)));
                 }
             })
         };
