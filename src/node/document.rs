@@ -123,6 +123,12 @@ impl NotTaken {
             Self::Unreadable(error) => {
                 Trouble::os("the directory document can't be read", error).found(format!("{shown}: {error}"))
             }
+            // A clock that was behind is set right by its own daemon, soon after the machine has started.
+            Self::Rejected(rejected @ Rejected::FromTheFuture { .. }) => {
+                Trouble::new(ExitCode::TryAgain, "the directory document is of an epoch that has not begun")
+                    .found(format!("{shown}: {rejected}"))
+                    .hint(hint(rejected))
+            }
             Self::Rejected(rejected) => trouble("the directory document is not one to go by")
                 .found(format!("{shown}: {rejected}"))
                 .hint(hint(rejected)),
@@ -185,5 +191,20 @@ mod tests {
         fs::write(dir.path().join("directory"), "?").unwrap();
         keep(&config, &third, &second, now).unwrap();
         assert_eq!((text("directory"), text("directory.previous")), (third.to_text(), second.to_text()));
+    }
+
+    #[test]
+    fn where_the_clock_is_behind_the_node_is_started_again_and_else_a_person_has_to_help() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = "node.name = \"a\"\nnode.onion = \"a:1\"\n";
+        let config = Config::parse(&[("fog.toml".into(), lines.into())], &[], dir.path()).unwrap();
+        let text = signed_text(&contents(1, 1, [(1, descriptor(1))]), [101]);
+        let clock_behind = Document::reopen(&text, &trust(1, 1), at(0).minus(std::time::Duration::from_secs(1)));
+        let no_signature =
+            Document::reopen(&signed_text(&contents(1, 1, [(1, descriptor(1))]), []), &trust(1, 1), at(1));
+        for (rejected, want) in [(clock_behind, ExitCode::TryAgain), (no_signature, ExitCode::Config)] {
+            let trouble = NotTaken::Rejected(rejected.unwrap_err()).trouble(&config, &key(1).node_id());
+            assert_eq!(trouble.exit, want, "{trouble:?}");
+        }
     }
 }
