@@ -1,13 +1,16 @@
 //! The exit process: takes mail from the node, hands it to the local MTA, tells the node how that went. It keeps
-//! nothing: what it has not answered, the node still owns and brings again.
+//! nothing: what it has not answered, the node still owns and brings again. What a node brings again that has died before it
+//! could note the answer is known here for as long as the process lives, so that it is handed over once.
 
 use crate::config;
 use crate::delivery::{Deliver, Disposition, Outcome};
+use crate::engine::EXIT_WINDOW;
 use crate::mta::hand_over::{Patience, hand_over};
 use crate::mta::pipe::MAX_MAIL;
 use crate::mta::smtp::Envelope;
 use crate::wire::Malformed;
 use crate::wire::PREFIX_LEN;
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +42,8 @@ pub struct Exit<R> {
     report: R,
     node: Option<bool>,
     mta: Option<bool>,
+    /// Hashes of the last mails that the MTA has taken: as many as the node can't have noted yet.
+    taken: VecDeque<[u8; 32]>,
 }
 
 /// Why a link to the node ended.
@@ -54,7 +59,7 @@ impl<R: FnMut(Event)> Exit<R> {
     /// An exit that hands mail to `target`, refuses what is addressed under `suffix` (it would go round again), and
     /// tells `report` what changes.
     pub const fn new(target: config::Deliver, suffix: String, report: R) -> Self {
-        Self { target, suffix, report, node: None, mta: None }
+        Self { target, suffix, report, node: None, mta: None, taken: VecDeque::new() }
     }
 
     /// Serves the node behind `socket` until `stop` is done; looks for it again, for ever, when it goes away. A
@@ -92,9 +97,17 @@ impl<R: FnMut(Event)> Exit<R> {
         if request.recipient.is_within(&self.suffix) || request.recipient.is_routed() {
             return Disposition::Permanent;
         }
+        let hash = hash(request);
+        if self.taken.contains(&hash) {
+            return Disposition::Delivered;
+        }
         let envelope = Envelope { from: request.envelope_from.as_ref(), to: &request.recipient, mail: &request.mail };
         let handed = hand_over(&self.target, envelope, &Patience::default()).await;
         self.mta_is(handed.is_ok());
+        if matches!(handed, Ok(Disposition::Delivered)) {
+            self.taken.truncate(EXIT_WINDOW - 1);
+            self.taken.push_front(hash);
+        }
         handed.unwrap_or(Disposition::Temporary)
     }
 
@@ -109,6 +122,13 @@ impl<R: FnMut(Event)> Exit<R> {
             (self.report)(if up { Event::MtaUp } else { Event::MtaDown });
         }
     }
+}
+
+/// Of all that makes a mail the same one: the node's number for it may be another's in another life, its content is not.
+fn hash(request: &Deliver) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&request.id.to_be_bytes()).update(request.recipient.to_string().as_bytes()).update(&[0]);
+    hash.update(&request.mail).finalize().into()
 }
 
 async fn read(node: &mut UnixStream) -> Result<Deliver, Ended> {
@@ -175,6 +195,21 @@ mod tests {
             assert_eq!(std::fs::read_dir(&new).unwrap().count(), 1);
         });
         assert_eq!(events, [Event::NodeUp, Event::MtaUp]);
+    }
+
+    #[test]
+    fn a_node_that_died_before_it_noted_the_answer_gets_it_again_and_the_mta_no_second_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        let _ = beside(config::Deliver::Maildir(dir.path().to_owned()), |listener| async move {
+            // Mail 8 has the words of mail 7, and is another one.
+            for (id, want) in [(7, 1), (7, 1), (8, 2), (7, 2)] {
+                let (mut node, _) = listener.accept().await.unwrap();
+                node.write_all(&deliver(id, "alice@example.com")).await.unwrap();
+                assert_eq!(outcome(&mut node).await, Outcome { id, disposition: Disposition::Delivered });
+                assert_eq!(std::fs::read_dir(&new).unwrap().count(), want, "after mail {id}");
+            }
+        });
     }
 
     #[test]
