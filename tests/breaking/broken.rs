@@ -6,8 +6,11 @@ use super::proxy::{Harm, Proxy, Weather};
 use super::senders::HOME;
 use super::sink::Sink;
 use super::thief::Thief;
-use rand::RngExt;
+use fog::id::NodeId;
+use fog::store::{Shelf, Store};
+use fog::sys::key_file::NodeKey;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,16 +22,14 @@ use std::time::Duration;
 const NODES: usize = 9;
 /// Where mail is handed in, and where its senders get notices.
 const ENTRIES: [usize; 2] = [0, 1];
-/// Dies for good after a third of the mails.
-const GONE: usize = 3;
-/// Takes everything and hands on nothing.
-const THIEF: usize = 4;
+/// Of these one dies for good after a third of the mails, and one takes everything and hands on nothing.
+const MIXES: [usize; 4] = [2, 3, 4, 5];
 /// Says of every mail that it is delivered.
 pub(crate) const LIAR: usize = 6;
 pub(crate) const EXITS: [usize; 2] = [7, 8];
 
-/// An epoch is four minutes, so that a mail is given up after twenty: a try on which nothing is heard is over after half a
-/// minute. A link is closed where clocks are more than ten seconds apart. Who looks later than a tick at what is due draws a
+/// An epoch is six minutes, so that a mail is given up after thirty: a try on which nothing is heard is over after three
+/// quarters of one. A link is closed where clocks are more than fifteen seconds apart. Who looks later than a tick at what is due draws a
 /// new delay, and on a machine that has other things to do that is soon.
 const PARAMETERS: &[&str] = &[
     "min-delay=200ms",
@@ -36,9 +37,9 @@ const PARAMETERS: &[&str] = &[
     "max-delay=2s",
     "tick=1s",
     "batch-min=0",
-    "send-every=400ms",
+    "send-every=300ms",
     "max-size=4M",
-    "epoch=4m",
+    "epoch=6m",
 ];
 
 /// What can break.
@@ -114,8 +115,10 @@ pub(crate) struct Broken {
     home: Sink,
     /// What the liar has noted.
     lied: PathBuf,
-    thief: Option<Thief>,
+    gone: usize,
     is_one_gone: bool,
+    thief: usize,
+    stolen: Option<Thief>,
     _dir: tempfile::TempDir,
 }
 
@@ -145,11 +148,12 @@ impl Broken {
             sets: &["log.target=stderr"],
         };
         let mut network = Network::start_as(dir.path(), &plan);
-        let thief = breaks.has(Break::Thief).then(|| {
-            network.kill_node(THIEF);
-            Thief::start(listens[THIEF], network.config(THIEF).with_file_name("node.key"))
+        let (gone, thief) = victims(&mut network, seed);
+        let stolen = breaks.has(Break::Thief).then(|| {
+            network.kill_node(thief);
+            Thief::start(listens[thief], key_of(&network, thief))
         });
-        Self { network, breaks, doors, harm, sinks, home, lied, thief, is_one_gone: false, _dir: dir }
+        Self { network, breaks, doors, harm, sinks, home, lied, gone, is_one_gone: false, thief, stolen, _dir: dir }
     }
 
     /// The configurations of those who take mail.
@@ -165,7 +169,7 @@ impl Broken {
     /// One mix dies for good, if one is to, and has not yet.
     pub(crate) fn lose_one_for_good(&mut self) {
         if self.breaks.has(Break::Gone) && !self.is_one_gone {
-            self.network.kill_node(GONE);
+            self.network.kill_node(self.gone);
             self.is_one_gone = true;
         }
     }
@@ -213,11 +217,8 @@ impl Broken {
 
     /// One that is there.
     fn some_node(&self, rng: &mut StdRng) -> usize {
-        let is_there = |node: &usize| match *node {
-            THIEF => self.thief.is_none(),
-            GONE => !self.is_one_gone,
-            _ => true,
-        };
+        let is_gone = |node: usize| node == self.gone && self.is_one_gone;
+        let is_there = |node: &usize| !is_gone(*node) && (*node != self.thief || self.stolen.is_none());
         let there: Vec<_> = (0..NODES).filter(is_there).collect();
         there[rng.random_range(0..there.len())]
     }
@@ -230,7 +231,7 @@ impl Broken {
 
     /// Whether what was to break did.
     pub(crate) fn is_hit(&self, faults: &[Fault]) -> bool {
-        let stolen = self.thief.as_ref().is_none_or(|thief| thief.stolen() > 0);
+        let stolen = self.stolen.as_ref().is_none_or(|thief| thief.stolen() > 0);
         let gone = self.is_one_gone || !self.breaks.has(Break::Gone);
         let lied = !self.breaks.has(Break::Liar) || self.lied.exists();
         let again = self
@@ -249,6 +250,42 @@ impl Broken {
             }
         }
     }
+}
+
+/// Who dies for good, and who steals: nobody's two first hops, or nothing of what they send gets anywhere, and no receipt
+/// can help.
+fn victims(network: &mut Network, seed: u64) -> (usize, usize) {
+    let ids = MIXES.map(|mix| NodeKey::read(&key_of(network, mix)).unwrap().identity.node_id());
+    let firsts = ENTRIES.map(|entry| first_hops(network, entry));
+    let has = |firsts: &[u8], mix: usize| firsts.windows(NodeId::LEN).any(|id| id == ids[mix].0);
+    let pairs = (0..MIXES.len()).flat_map(|gone| (0..MIXES.len()).map(move |thief| (gone, thief)));
+    let pairs: Vec<_> = pairs
+        .filter(|(gone, thief)| gone != thief && !firsts.iter().any(|it| has(it, *gone) && has(it, *thief)))
+        .collect();
+    let (gone, thief) = pairs[StdRng::seed_from_u64(seed).random_range(0..pairs.len())];
+    for (name, mix) in [("gone", gone), ("thief", thief)] {
+        let of: Vec<_> = firsts.iter().map(|it| has(it, mix)).collect();
+        println!("{name}: n{}; the entries' first hop: {of:?}", MIXES[mix] + 1);
+    }
+    (MIXES[gone], MIXES[thief])
+}
+
+/// What a node has noted of the first hops that it keeps, ids among it. It is killed for that.
+fn first_hops(network: &mut Network, node: usize) -> Vec<u8> {
+    let spool = network.config(node).with_file_name("spool");
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        network.kill_node(node);
+        let row = Store::open(&spool).unwrap().rows(Shelf::Firsts).unwrap().pop();
+        network.start_node(node);
+        if let Some(row) = row {
+            return row.meta.to_vec();
+        }
+    }
+}
+
+fn key_of(network: &Network, node: usize) -> PathBuf {
+    network.config(node).with_file_name("node.key")
 }
 
 /// A program that takes a mail as sendmail does, notes its mark, and does nothing else with it.

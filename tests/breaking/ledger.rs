@@ -36,6 +36,9 @@ impl Fault {
     }
 }
 
+/// A fault is noted when it has happened, and a mail by another thread.
+const UNNOTED: Duration = Duration::from_millis(200);
+
 /// The copies of one mail: at which exit, and when.
 type Copies = Vec<(usize, Instant)>;
 
@@ -118,19 +121,21 @@ impl Ledger {
 
 fn reason(mark: usize, (first, at): (usize, Instant), (second, again): (usize, Instant), faults: &[Fault]) -> String {
     if first != second {
+        println!("mark {mark} came to n{} and {:?} later to n{}", first + 1, again - at, second + 1);
         return "another exit was tried".into();
     }
-    let between = |fault: &&Fault| at - Duration::from_millis(200) <= fault.at && fault.at <= again;
+    let between = |fault: &&Fault| at - UNNOTED <= fault.at && fault.at <= again;
     let hit = faults.iter().filter(between).find_map(|fault| match fault.what {
-        What::Node(index) if index == first => Some("the exit's node was killed"),
-        What::Exit(index) if index == first => Some("the exit was killed"),
-        What::Mta(index) if index == first => Some("its MTA was away"),
+        What::Node(index) if index == first => Some(("the exit's node was killed", fault.at)),
+        What::Exit(index) if index == first => Some(("the exit was killed", fault.at)),
+        What::Mta(index) if index == first => Some(("its MTA was away", fault.at)),
         _ => None,
     });
-    hit.unwrap_or_else(|| {
+    let (why, hit) = hit.unwrap_or_else(|| {
         panic!("mark {mark} came again after {:?} to n{}, and nothing was broken there", again - at, first + 1)
-    })
-    .into()
+    });
+    println!("mark {mark} came again to n{} after {:?}: after {:?} {why}", first + 1, again - at, hit - at);
+    why.into()
 }
 
 /// Whom a notice tells of their mail, by the address that they wrote from.

@@ -34,14 +34,19 @@ use senders::Senders;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// From one mail to the next, on the average.
-const PACE: Duration = Duration::from_millis(700);
+/// From one mail to the next, on the average: what both entries have slots for, and something over.
+const PACE: Duration = Duration::from_millis(900);
 
 /// How long everything may take to be accepted, beyond what the pace says.
 const RELUCTANCE: Duration = Duration::from_secs(600);
 
-/// How long everything may take to be decided once nothing breaks any more: longer than a mail takes to be given up.
-const PATIENCE: Duration = Duration::from_secs(1_300);
+/// How long everything may take to be decided once nothing breaks any more: of many mails one may have to be given up, which
+/// takes half an hour.
+const PATIENCE: Duration = Duration::from_secs(2_000);
+
+/// The same where they are few, so that it is found out soon that something is wrong.
+const SHORT_PATIENCE: Duration = Duration::from_secs(400);
+const FEW: usize = 200;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |number| number.parse().unwrap())
@@ -93,10 +98,10 @@ fn break_until_sent(broken: &mut Broken, senders: &Senders, mails: u64, seed: u6
 
 /// Waits until every accepted mail is somewhere, or its sender has been told.
 fn settle(broken: &Broken, accepted: &[usize]) -> Ledger {
-    let began = Instant::now();
+    let (began, patience) = (Instant::now(), if accepted.len() > FEW { PATIENCE } else { SHORT_PATIENCE });
     loop {
         let ledger = broken.ledger(accepted);
-        if ledger.lost() == 0 || began.elapsed() > PATIENCE {
+        if ledger.lost() == 0 || began.elapsed() > patience {
             return ledger;
         }
         thread::sleep(Duration::from_millis(300));

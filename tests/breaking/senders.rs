@@ -69,7 +69,7 @@ impl Senders {
 fn size(rng: &mut StdRng) -> usize {
     match rng.random_range(0..100) {
         0..70 => rng.random_range(1_000..20_000),
-        70..97 => rng.random_range(20_000..200_000),
+        70..98 => rng.random_range(20_000..200_000),
         _ => rng.random_range(200_000..2_000_000),
     }
 }

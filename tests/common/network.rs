@@ -125,17 +125,16 @@ impl Network {
         self.wait_for_node(index);
     }
 
-    /// Starts node `index` with a clock that is so many seconds off; it takes mail when this returns.
+    /// Starts node `index` with a clock that is so many seconds off. It may not want to start by it.
     #[allow(dead_code, reason = "the breaking test uses it")]
     pub(crate) fn start_node_off(&mut self, index: usize, seconds: i64) {
         let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
         let library = library.replace("x86_64", std::env::consts::ARCH);
         assert!(Path::new(&library).exists(), "{library} is missing: it is in Debian's package libfaketime");
         let mut command = self.at(index, &["node"]);
-        command.args(&self.sets).env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME", format!("{seconds:+}s"));
+        command.args(&self.sets).env("LD_PRELOAD", library).env("FAKETIME", format!("{seconds:+}s"));
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
         self.nodes[index] = Some(with_log(&mut command, &self.log(index, "node")));
-        self.wait_for_node(index);
     }
 
     /// Puts the spool of node `index`, which doesn't run, on a disk of its own of so many bytes, that no other process sees but
@@ -411,9 +410,12 @@ impl Drop for Network {
     }
 }
 
-/// Ports of loopback that nobody listens on at this moment, all different.
+/// Ports of loopback that nobody listens on at this moment, all different, and none that the system gives to whoever calls
+/// somebody: it would be taken while a node that was killed is away.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+    let listeners: Vec<_> =
+        std::iter::repeat_with(|| rand::random_range(10_000..32_000)).filter_map(listen).take(count).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
