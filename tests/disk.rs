@@ -50,6 +50,7 @@ impl Site {
             user: 0,
             addresses: addresses.map(|address| (address.clone(), address)).collect(),
             exits: vec![(NODES - 1, format!("smtp:{}", sink.address()))],
+            homes: Vec::new(),
             parameters: &parameters,
             sets: &["log.target=stderr"],
         };

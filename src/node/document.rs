@@ -196,8 +196,9 @@ mod tests {
     #[test]
     fn where_the_clock_is_behind_the_node_is_started_again_and_else_a_person_has_to_help() {
         let dir = tempfile::tempdir().unwrap();
-        let lines = "node.name = \"a\"\nnode.onion = \"a:1\"\n";
-        let config = Config::parse(&[("fog.toml".into(), lines.into())], &[], dir.path()).unwrap();
+        let trusted = key(101).node_id();
+        let lines = format!("[node]\nname = \"a\"\nonion = \"a:1\"\n[directory]\ntrust = [\"{trusted}\"]\n");
+        let config = Config::parse(&[("fog.toml".into(), lines)], &[], dir.path()).unwrap();
         let text = signed_text(&contents(1, 1, [(1, descriptor(1))]), [101]);
         let clock_behind = Document::reopen(&text, &trust(1, 1), at(0).minus(std::time::Duration::from_secs(1)));
         let no_signature =

@@ -107,8 +107,7 @@ fn told_at_home(dir: &Path) -> (Postfix, Network) {
         user: NOBODY,
         addresses: addresses.map(|address| (address.clone(), address)).collect(),
         exits: vec![(4, format!("maildir:{}", dir.join("inbox").display()))],
-        // Only the first is anybody's entry, but all daemons are told whom to tell.
-        homes: (0..4).map(|index| (index, home.clone())).collect(),
+        homes: vec![(0, home, HERE)],
         parameters: &[
             "min-delay=100ms",
             "mean-delay=300ms",
