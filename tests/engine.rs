@@ -309,8 +309,8 @@ fn a_node_whose_disk_is_low_takes_nothing_sends_what_it_has_and_takes_again() {
     assert_eq!(nodes.engines[to].counts().pooled, 0);
     let sent = nodes.pieces_of_node_1();
     assert!(!sent.is_empty(), "what it had stays");
-    nodes.handle(1, START, Input::Room(1));
-    nodes.handle(to, START, Input::Room(1));
+    nodes.handle(1, START, Input::Room(1 << 30));
+    nodes.handle(to, START, Input::Room(1 << 30));
     assert!(more(&mut nodes), "something of the packet was remembered");
     assert!(matches!(nodes.submit(START, "a@example.com.fog", MAIL), Outcome::Accepted(..)));
 }
