@@ -44,8 +44,9 @@ struct Held {
 struct Waiting {
     mail: u32,
     left: u32,
-    /// The first hop of the slot at which its first piece left, by which the others go too, and its exit.
-    by: Option<(NodeIx, NodeIx)>,
+    exit: NodeIx,
+    /// The first hop of the slot at which its first piece left, by which the others go too.
+    by: Option<NodeIx>,
 }
 
 #[derive(Default)]
@@ -201,13 +202,15 @@ impl<'a> Light<'a> {
     fn submit(&mut self, mail: u32, attempt: u32, at: Time) {
         let params = &self.plan.params;
         let Some(letter) = self.trace.letters.get(ix(mail)) else { return };
-        let Some(node) = self.nodes.get_mut(usize::from(letter.sender)) else { return };
+        let sender = letter.sender;
+        let Some(exit) = self.map.exit_of_mail(sender, &mut self.rng) else { return };
+        let Some(node) = self.nodes.get_mut(usize::from(sender)) else { return };
         let takes = params.send_every.saturating_mul(node.backlog + PIECES);
         if node.backlog > 0 && takes > params.epoch / 2 {
             let again = at.plus(backoff(attempt, &mut self.rng));
             return self.wake(again, Wake::Submit { mail, attempt: attempt + 1 });
         }
-        node.waiting.push(Waiting { mail, left: PIECES, by: None });
+        node.waiting.push(Waiting { mail, left: PIECES, exit, by: None });
         node.backlog += PIECES;
         self.fragments += ix(PIECES);
     }
@@ -258,16 +261,18 @@ impl<'a> Light<'a> {
 
     /// A fragment of a mail chosen by chance among those that may go by `first`, and where it goes.
     fn next_fragment(&mut self, me: NodeIx, first: NodeIx) -> Option<(u32, NodeIx)> {
-        // Whoever has not begun goes to an exit that is not this hop.
-        let exit = self.map.exit(me, first, &mut self.rng);
-        let is_whole = self.plan.params.hops > 1;
+        let is_one_hop = self.plan.params.hops == 1;
         let node = self.nodes.get_mut(usize::from(me))?;
-        let may = |waiting: &Waiting| waiting.by.map_or(exit.is_some(), |(by, _)| by == first || !is_whole);
+        let may = |waiting: &Waiting| is_one_hop || waiting.by.map_or(waiting.exit != first, |by| by == first);
         let places: Vec<usize> =
             node.waiting.iter().enumerate().filter(|(_, waiting)| may(waiting)).map(|(place, _)| place).collect();
         let place = *choose(&places, &mut self.rng)?;
         let waiting = node.waiting.get_mut(place)?;
-        let (_, exit) = *waiting.by.get_or_insert((first, exit?));
+        if is_one_hop && waiting.by.is_none() {
+            waiting.exit = first;
+        }
+        waiting.by.get_or_insert(first);
+        let exit = waiting.exit;
         self.firsts.get_mut(ix(waiting.mail)).into_iter().for_each(|hop| *hop = first);
         waiting.left -= 1;
         node.backlog -= 1;

@@ -127,26 +127,23 @@ impl<'a> Observer<'a> {
         for leg in self.trace.arrivals(node) {
             let Some((at, rarity)) = self.trace.legs.get(leg).zip(self.rarity.get(leg)) else { continue };
             let Some((_, row)) = firsts.iter_mut().find(|(user, _)| *user == at.from) else { continue };
-            let share = self.first_share(at.from, node) * rarity * self.flows.weight(node, at.tick);
+            let share = rarity * self.flows.weight(node, at.tick);
             let row = row.get_mut(ix(at.tick)..).unwrap_or_default();
             row.iter_mut().zip(&self.law).for_each(|(sum, chance)| *sum += share * chance);
         }
         firsts
     }
 
-    /// How likely a letter of `sender` goes by this first hop of his, and to the one of all exits that it was: the hop is drawn
-    /// first, and then one of the others.
-    fn first_share(&self, sender: NodeIx, first: NodeIx) -> f64 {
-        let exits = |first: NodeIx| match self.hops {
-            1 => 1,
-            _ => self.trace.exits.iter().filter(|exit| ![sender, first].contains(exit)).count(),
-        };
+    /// How likely a letter of `sender` goes to this of all exits, and by this first hop of his: the exit is drawn first, and
+    /// then waits for the slot of a hop that it isn't.
+    fn first_share(&self, sender: NodeIx, first: NodeIx, exit: NodeIx) -> f64 {
         let kept = self.trace.first_hops.get(usize::from(sender)).map(Vec::as_slice).unwrap_or_default();
-        let usable = kept.iter().filter(|hop| exits(**hop) > 0).count();
-        match exits(first) {
-            0 => 0.0,
-            others => 1.0 / real(usable.max(1)) / real(others),
+        if self.hops == 1 {
+            return 1.0 / real(kept.len().max(1));
         }
+        let hops_to = |exit: &NodeIx| kept.iter().filter(|hop| *hop != exit).count();
+        let exits = self.trace.exits.iter().filter(|exit| **exit != sender && hops_to(exit) > 0).count();
+        if first == exit { 0.0 } else { 1.0 / real(exits.max(1)) / real(hops_to(&exit).max(1)) }
     }
 }
 
@@ -192,7 +189,8 @@ impl Search<'_, '_> {
         let Some(firsts) = self.observer.firsts.get(usize::from(node)) else { return };
         for (user, row) in firsts {
             let row = row.get(ix(self.base)..).unwrap_or_default();
-            self.add(*user, node, mass.iter().zip(row).map(|(mass, chance)| mass * chance).sum());
+            let share = self.observer.first_share(*user, node, self.exit);
+            self.add(*user, node, share * mass.iter().zip(row).map(|(mass, chance)| mass * chance).sum::<f64>());
         }
     }
 
@@ -212,7 +210,7 @@ impl Search<'_, '_> {
         }
         if link == 1 {
             if is_first(observer.trace, at.from, at.to) && after != Some(at.from) {
-                self.add(at.from, at.to, weight * rarity * observer.first_share(at.from, at.to));
+                self.add(at.from, at.to, weight * rarity * observer.first_share(at.from, at.to, self.exit));
             }
             return;
         }
@@ -240,8 +238,8 @@ impl Search<'_, '_> {
         }
         let Some(firsts) = self.observer.firsts.get(usize::from(first)) else { return };
         if let Some((_, row)) = firsts.iter().find(|(user, _)| *user == after) {
-            let found = weight * row.get(ix(tick)).copied().unwrap_or(0.0);
-            self.add(after, first, -found);
+            let share = self.observer.first_share(after, first, self.exit);
+            self.add(after, first, -weight * share * row.get(ix(tick)).copied().unwrap_or(0.0));
         }
     }
 

@@ -76,8 +76,16 @@ impl Map {
         choose(kept, rng).copied().unwrap_or_else(|| self.other(&[me], &[], rng))
     }
 
-    /// An exit for a mail that goes by `first`; none if that is the only one.
-    pub(super) fn exit(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> Option<NodeIx> {
+    /// An exit for a mail, before it is known by which first hop it goes: one that is not the only one of these.
+    pub(super) fn exit_of_mail(&self, me: NodeIx, rng: &mut StdRng) -> Option<NodeIx> {
+        let kept = self.first_hops.get(usize::from(me)).map(Vec::as_slice).unwrap_or_default();
+        let leads = |exit: &NodeIx| *exit != me && (self.hops == 1 || kept.iter().any(|hop| hop != exit));
+        let exits: Vec<NodeIx> = self.exits.iter().copied().filter(leads).collect();
+        choose(&exits, rng).copied()
+    }
+
+    /// An exit for what goes by `first`; none if that is the only one.
+    fn exit(&self, me: NodeIx, first: NodeIx, rng: &mut StdRng) -> Option<NodeIx> {
         if self.hops == 1 {
             return Some(first);
         }

@@ -20,10 +20,10 @@ fn law_at(law: &[f64], from: u32, to: u32) -> f64 {
     to.checked_sub(from).and_then(|ticks| law.get(ix(ticks))).copied().unwrap_or(0.0)
 }
 
-/// How many first hops of a node leave it an exit.
-fn usable(trace: &Trace, node: NodeIx) -> usize {
-    let leaves_one = |hop: &&NodeIx| trace.exits.iter().any(|exit| ![node, **hop].contains(exit));
-    trace.first_hops[usize::from(node)].iter().filter(leaves_one).count()
+/// How many exits a node may draw, and by how many of its first hops `exit` can be reached then.
+fn drawn_from(trace: &Trace, node: NodeIx, exit: NodeIx) -> (usize, usize) {
+    let hops = |exit: NodeIx| trace.first_hops[usize::from(node)].iter().filter(|hop| **hop != exit).count();
+    (trace.exits.iter().filter(|exit| **exit != node && hops(**exit) > 0).count(), hops(exit))
 }
 
 /// As `posterior`, by looking at every three packets that may have been the letter's.
@@ -61,12 +61,13 @@ fn one_by_one(observer: &Observer<'_>, letter: &Letter, is_bad: &[bool]) -> Vec<
                 if !told(count(first), &middle) || !told(count(second), &last) {
                     continue;
                 }
+                let (exits, hops) = drawn_from(trace, begin.from, exit);
                 found[usize::from(begin.from)] += law_at(&observer.law, last.tick, tick)
                     * step(&middle, &last, observer.rarity[third])
                     * step(&begin, &middle, observer.rarity[second])
                     * observer.rarity[first]
-                    / real(trace.exits.iter().filter(|exit| ![begin.from, begin.to].contains(exit)).count())
-                    / real(usable(trace, begin.from));
+                    / real(exits)
+                    / real(hops);
             }
         }
     }
