@@ -12,6 +12,7 @@ use super::tries::{Mail, Piece, Turn};
 use crate::directory::Document;
 use crate::id::SurbId;
 use crate::mail::notice::Fate;
+use crate::mix::health::slack;
 use crate::mix::random;
 use crate::store::{RowId, Shelf, StoreError};
 use crate::time::Time;
@@ -84,11 +85,15 @@ impl Entry {
         exit: &mut Exit,
     ) -> Result<(), StoreError> {
         if batch.clock_is_wrong {
+            self.hears_from = None;
             return Ok(());
         }
+        let latest = batch.now.plus(slack(batch.params));
+        let hears_from = self.hears_from.map_or(latest, |from| from.min(latest));
+        self.hears_from = Some(hears_from);
         let last = batch.now.plus(batch.epoch_length.saturating_mul(LONGEST_WAIT));
         let is_due = |mail: &Mail| {
-            let at = mail.row.wakes();
+            let at = mail.row.wakes(Some(hears_from));
             at <= batch.now || (at > last && mail.row.ends <= last)
         };
         let due: Vec<RowId> = self.mails.iter().filter(|(_, mail)| is_due(mail)).map(|(id, _)| *id).collect();

@@ -51,6 +51,9 @@ impl Handed<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) mails: BTreeMap<RowId, Mail>,
+    /// From when on in this life it says something that nothing was heard: what came while this node was away is with its
+    /// neighbours still, and by a clock of which nobody has said anything yet a time may be up that isn't.
+    pub(super) hears_from: Option<Time>,
 }
 
 impl Entry {
@@ -104,7 +107,7 @@ impl Entry {
 
     /// When something becomes of a mail without a slot or a packet.
     pub(super) fn next_wakeup(&self) -> Option<Time> {
-        self.mails.values().map(|mail| mail.row.wakes()).min()
+        self.mails.values().map(|mail| mail.row.wakes(self.hears_from)).min()
     }
 
     /// Takes a mail for each of its recipients, or says why not.

@@ -120,11 +120,13 @@ impl Spooled {
         self.tries == 0 || self.tries == 1 && matches!(self.stage, Stage::Leaving(_))
     }
 
-    /// When something becomes of it without a slot or a packet.
-    pub(super) const fn wakes(&self) -> Time {
-        match &self.stage {
+    /// When something becomes of it without a slot or a packet, in a node that has been there for what comes since a while before
+    /// `hears_from`.
+    pub(super) fn wakes(&self, hears_from: Option<Time>) -> Time {
+        match self.stage {
             Stage::Waiting | Stage::Leaving(_) => self.ends,
-            Stage::Held(until) | Stage::Travelling(until) | Stage::GivenUp(until) => *until,
+            Stage::Travelling(until) => hears_from.map_or(until, |from| until.max(from.min(self.ends))),
+            Stage::Held(until) | Stage::GivenUp(until) => until,
         }
     }
 
@@ -399,6 +401,17 @@ mod tests {
         mail.begin(exit, OTHER, Some(Duration::from_secs(60)));
         assert!(mail.has_left(&Params::default()));
         mail
+    }
+
+    #[test]
+    fn silence_says_nothing_before_the_node_hears_again_but_give_up_comes_when_it_does() {
+        let at = Time::from_millis;
+        let mail = Spooled { stage: Stage::Travelling(at(20)), ..mail() };
+        for (hears_from, want) in [(None, 20), (Some(10), 20), (Some(30), 30), (Some(99), 70)] {
+            assert_eq!(mail.wakes(hears_from.map(at)), at(want), "{hears_from:?}");
+        }
+        let held = Spooled { stage: Stage::Held(at(20)), ..mail };
+        assert_eq!(held.wakes(Some(at(30))), at(20), "it was heard");
     }
 
     #[test]
