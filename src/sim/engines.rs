@@ -212,9 +212,7 @@ impl<'a> World<'a> {
         }
         let document = self.authority.document(epoch, params, self.players.iter().map(|player| &player.member));
         for place in 0..node(self.players.len()) {
-            let up = self.now.since(self.start);
-            let news = [Input::Uptime(up), Input::Document(Box::new(document.clone()))];
-            inputs.entry(place).or_default().extend(news);
+            inputs.entry(place).or_default().push(Input::Document(Box::new(document.clone())));
         }
         self.at(Time::epoch_start(epoch.plus(1), params.epoch), Event::Documents);
         Ok(())
@@ -235,8 +233,11 @@ impl<'a> World<'a> {
         self.places.get(id).copied().expect("engines name only nodes of the document")
     }
 
-    fn tell(&mut self, to: NodeIx, inputs: Vec<Input>) -> Result<(), PlanError> {
+    fn tell(&mut self, to: NodeIx, mut inputs: Vec<Input>) -> Result<(), PlanError> {
         let now = self.now;
+        // With every batch, as a node's driver does: an engine holds the clock against it, and one that seems to jump stops
+        // sending.
+        inputs.insert(0, Input::Uptime(now.since(self.start)));
         let Some(player) = self.players.get_mut(usize::from(to)) else { return Ok(()) };
         let outputs = player.engine.handle(inputs, now, &mut player.rng)?;
         if let Some(at) = player.engine.next_wakeup() {
