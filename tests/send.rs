@@ -95,7 +95,7 @@ fn a_sender_and_json_are_passed_on() {
     let node = Node::start(accepting(1));
     let args = ["send", "-q", "--json", "--socket", &node.socket(), "-f", "me@here.example", "-t", "bob@x.org"];
     let output = fog(&args, MAIL);
-    assert_eq!(text(&output.stdout), "{\"v\":1,\"accepted\":1}\n");
+    assert_eq!(text(&output.stdout), "{\"accepted\":1,\"ids\":[\"070707070707\"],\"v\":1}\n");
     assert_eq!(node.heard().sender.unwrap().to_string(), "me@here.example");
 }
 

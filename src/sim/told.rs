@@ -89,7 +89,7 @@ impl Report {
         line(self.habits().to_owned());
         line(String::new());
         line(format!(
-            "delivered   {:.1} % of the mails, half within {}, 95 % within {}",
+            "delivered   {:.1} % of the mails; half in {}, 95 % in {}",
             self.delivered * 100.0,
             hours(self.p50),
             hours(self.p95)
