@@ -45,8 +45,13 @@ const RELUCTANCE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(2_000);
 
 /// The same where they are few, so that it is found out soon that something is wrong.
-const SHORT_PATIENCE: Duration = Duration::from_secs(400);
+const SHORT_PATIENCE: Duration = Duration::from_secs(900);
 const FEW: usize = 200;
+
+/// Of so many mails at least one may come twice: a hundred are on their way all at once while everything breaks every second or
+/// so and three of nine nodes are bad, thousands hardly ever.
+const TWICE_OF_FEW: usize = 6;
+const TWICE_OF_MANY: usize = 100;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |number| number.parse().unwrap())
@@ -74,7 +79,8 @@ fn what_is_accepted_arrives_or_its_sender_is_told() {
     assert_eq!(ledger.lost(), 0, "{:?}", ledger.missing());
     assert!(broken.is_hit(&faults), "too little has happened");
     assert!(ledger.told() * 100 <= accepted.len().max(100), "too many were told: {:?}", ledger.told_of());
-    assert!(ledger.twice() * 100 <= accepted.len().max(300), "too many came twice");
+    let one_of = if accepted.len() > FEW { TWICE_OF_MANY } else { TWICE_OF_FEW };
+    assert!(ledger.twice() * one_of <= accepted.len().max(100), "too many came twice");
 }
 
 /// Breaks one thing after the other, until all mails are accepted. Then whoever is not gone for good is there, and nothing
