@@ -21,9 +21,11 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     let fingerprints = fingerprints.map(|id| NodeId(hex(id).try_into().expect("32 bytes"))).collect();
     let trust = Trust::new(3, fingerprints).expect("as in the vectors");
     let now = Time::from_secs(vectors["now"].as_u64().expect("seconds"));
-    let others = vectors["accepted"].as_array().expect("a list").iter().map(|case| &case["document"]);
-    let texts = std::iter::once(&vectors["document"]).chain(others);
-    let signed = texts.map(|text| Candidate::parse(text.as_str().expect("a text")).expect("a vector")).collect();
+    // What is refused only beside the document before it is signed as well.
+    let list = |name: &str| vectors[name].as_array().expect("a list").iter();
+    let others = list("accepted").chain(list("refused").filter(|case| !case["have"].is_null()));
+    let texts = std::iter::once(&vectors["document"]).chain(others.map(|case| &case["document"]));
+    let signed = texts.filter_map(|text| Candidate::parse(text.as_str().expect("a text")).ok()).collect();
     Known { trust, now, signed }
 });
 
