@@ -9,11 +9,13 @@
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod world;
 
+use fog::delivery::Disposition;
 use fog::directory::Params;
-use fog::engine::{Engine, Input, Output, Token};
+use fog::engine::{Engine, Input, Output, QueueAnswer, QueueAsk, Token};
 use fog::mail::Address;
-use fog::store::Store;
+use fog::store::{MemoryDisk, Store};
 use fog::submit::{Outcome, Reason, Request, Source, Wish};
+use fog::time::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::time::Duration;
@@ -254,23 +256,84 @@ fn where_nobody_can_be_told_the_mail_is_listed_as_given_up() {
     assert_eq!(world.listed_as(2, "given-up"), usize::try_from(given_up).unwrap());
 }
 
+/// The node that takes mail of `home.example` in, as its disk has it, or a new one.
+fn home(disk: Option<&MemoryDisk>) -> (Engine, MemoryDisk) {
+    let (mut nodes, document) = world::bare_network(4, Params::default(), &mut StdRng::seed_from_u64(9));
+    let (mut setup, new) = nodes.swap_remove(1);
+    setup.entry.notify = vec!["home.example".into()];
+    let disk = disk.map_or(new, MemoryDisk::clone);
+    (Engine::open(Store::on(&disk).unwrap(), setup, Some(Box::new(document))).unwrap(), disk)
+}
+
+fn request(sender: &str, source: Source, mail: &[u8]) -> Request {
+    Request {
+        source,
+        dedup: Some(b"queue-id".to_vec()),
+        sender: Some(Address::parse(sender).unwrap()),
+        wish: Wish::default(),
+        recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
+        mail: mail.to_vec(),
+    }
+}
+
+/// What is listed, by its states.
+fn states(engine: &mut Engine, now: Time, rng: &mut StdRng) -> Vec<&'static str> {
+    let listed = engine.handle(vec![Input::Queue { token: Token(9), ask: QueueAsk::List }], now, rng).unwrap();
+    let listed = listed.into_iter().find_map(|output| match output {
+        Output::Queue { answer: QueueAnswer::List(list), .. } => Some(list),
+        _ => None,
+    });
+    listed.unwrap().iter().map(|listed| listed.state.word()).collect()
+}
+
+#[test]
+fn a_clock_that_is_ahead_at_the_start_ends_no_custody() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let (mut engine, disk) = home(None);
+    let request = request("carol@home.example", Source::Mta, b"Subject: x\r\n\r\nhi\r\n");
+    engine.handle(vec![Input::Submit { token: Token(1), request }], START, &mut rng).unwrap();
+    drop(engine);
+    let (mut engine, _) = home(Some(&disk));
+    for hour in 0..48 {
+        engine.handle(vec![Input::ExitUp], START.plus(HOUR * (30 * 24 + hour)), &mut rng).unwrap();
+    }
+    assert_eq!((engine.held().unwrap().mails, engine.counts().given_up), (1, 0));
+    // When the clock is right again it is as it was.
+    engine.handle(vec![], START.plus(HOUR), &mut rng).unwrap();
+    assert_eq!(states(&mut engine, START.plus(HOUR), &mut rng), ["waiting"]);
+}
+
+/// It is all that says that the mail did not arrive.
+#[test]
+fn a_notice_that_the_mta_will_not_take_stays_listed_for_six_epochs() {
+    let mut rng = StdRng::seed_from_u64(9);
+    let (mut engine, disk) = home(None);
+    let request = request("carol@home.example", Source::Mta, b"this is no header\n");
+    let inputs = vec![Input::Submit { token: Token(1), request }, Input::ExitUp];
+    let outputs = engine.handle(inputs, START, &mut rng).unwrap();
+    let id = outputs.iter().find_map(|output| match output {
+        Output::Deliver { id, notice: true, .. } => Some(*id),
+        _ => None,
+    });
+    let refused = Input::Delivered { id: id.unwrap(), disposition: Disposition::Permanent };
+    engine.handle(vec![refused], START, &mut rng).unwrap();
+    drop(engine);
+    let (mut engine, _) = home(Some(&disk));
+    for (days, want) in [(0, vec!["given-up"]), (5, vec!["given-up"]), (7, vec![])] {
+        let now = START.plus(HOUR * (24 * days));
+        let outputs = engine.handle(vec![Input::ExitUp], now, &mut rng).unwrap();
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Deliver { .. })), "it is asked again");
+        assert_eq!(states(&mut engine, now, &mut rng), want, "after {days} days");
+    }
+}
+
 /// One node, and what it says to mails that it can't take.
 fn handed_in(sender: &str, source: Source, times: usize) -> (Outcome, Vec<String>) {
     let mut rng = StdRng::seed_from_u64(9);
-    let (mut nodes, document) = world::bare_network(4, Params::default(), &mut rng);
-    let (mut setup, disk) = nodes.swap_remove(1);
-    setup.entry.notify = vec!["home.example".into()];
-    let mut engine = Engine::open(Store::on(&disk).unwrap(), setup, Some(Box::new(document))).unwrap();
+    let (mut engine, _) = home(None);
     let mut outcome = None;
     for time in 0..times {
-        let request = Request {
-            source,
-            dedup: Some(b"queue-id".to_vec()),
-            sender: Some(Address::parse(sender).unwrap()),
-            wish: Wish::default(),
-            recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
-            mail: b"this is no header, and the secret is 42\n".to_vec(),
-        };
+        let request = request(sender, source, b"this is no header, and the secret is 42\n");
         let token = Token(u64::try_from(time).unwrap());
         for output in engine.handle(vec![Input::Submit { token, request }], START, &mut rng).unwrap() {
             if let Output::Reply { reply, .. } = output {

@@ -94,7 +94,7 @@ impl Entry {
         let last = batch.now.plus(batch.epoch_length.saturating_mul(LONGEST_WAIT));
         let is_due = |mail: &Mail| {
             let at = mail.row.wakes(Some(hears_from));
-            at <= batch.now || (at > last && mail.row.ends <= last)
+            at <= batch.now || (at > last && !matches!(mail.row.stage, Stage::Waiting | Stage::Leaving(_)))
         };
         let due: Vec<RowId> = self.mails.iter().filter(|(_, mail)| is_due(mail)).map(|(id, _)| *id).collect();
         for id in due {
