@@ -8,6 +8,7 @@ use super::journey::{Heard, Receipts, Stage};
 use super::queue::{hours, name_of_mail};
 use super::relay::Relay;
 use super::replies::Said;
+use super::standing::Standing;
 use super::tries::{Mail, Piece, Turn};
 use crate::directory::Document;
 use crate::id::SurbId;
@@ -83,6 +84,7 @@ impl Entry {
         &mut self,
         batch: &mut Batch<'_, '_, R>,
         exit: &mut Exit,
+        standing: &Standing,
     ) -> Result<(), StoreError> {
         if batch.clock_is_wrong {
             self.hears_from = None;
@@ -104,7 +106,7 @@ impl Entry {
                     self.forget(batch, id)?;
                     continue;
                 }
-                Stage::Travelling(_) => mail.row.was_silent(),
+                Stage::Travelling(_) => mail.row.was_silent(mail.row.exit.is_some_and(|exit| standing.is_there(&exit))),
                 Stage::Held(_) => mail.row.stage = Stage::Waiting,
                 Stage::Waiting | Stage::Leaving(_) => {}
             }

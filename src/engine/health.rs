@@ -3,6 +3,7 @@
 use super::Batch;
 use super::loops::Loops;
 use super::rows::Loop;
+use super::standing::Standing;
 use super::tally::Tally;
 use crate::directory::{Document, MAX_MEASURED, Measured, Uptime};
 use crate::id::{Epoch, NodeId};
@@ -41,6 +42,7 @@ pub(super) struct Health {
     up: Option<Time>,
     /// How many loops in a row have been lost.
     lost_in_a_row: usize,
+    standing: Standing,
 }
 
 impl Health {
@@ -50,12 +52,18 @@ impl Health {
             let tally = Tally::decode(&row.meta)?;
             health.tallies.insert(tally.epoch, (row.id, tally));
         }
+        health.standing = Standing::from_tallies(health.tallies.values().map(|(_, tally)| tally));
         Ok(health)
     }
 
     /// Whether loops don't come back at all: somebody may hold back everything but what they want to follow.
     pub(super) const fn is_alarming(&self) -> bool {
         self.lost_in_a_row >= ALARM
+    }
+
+    /// Through which nodes loops come back.
+    pub(super) const fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Goes through the loops under way. Of those of which it is known what became of them the outcome is kept, by epoch
@@ -82,7 +90,9 @@ impl Health {
                 continue;
             }
             self.lost_in_a_row = if took.is_some() { 0 } else { self.lost_in_a_row.saturating_add(1) };
-            self.add(batch, row.due.epoch(params.epoch), &row.path, took)?;
+            let due = row.due.epoch(params.epoch);
+            self.standing.note(&row.path, took.is_some(), due);
+            self.add(batch, due, &row.path, took)?;
             outcomes.push(Outcome { path: row.path, left: row.left, is_back: took.is_some() });
         }
         self.forget(batch)?;
@@ -116,6 +126,7 @@ impl Health {
         for (_, (row, _)) in self.tallies.extract_if(..oldest, |_, _| true) {
             batch.txn.delete(Shelf::Health, row)?;
         }
+        self.standing.forget(oldest);
         Ok(())
     }
 

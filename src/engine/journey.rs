@@ -154,10 +154,10 @@ impl Spooled {
         self.stage = Stage::Waiting;
     }
 
-    /// Nothing was heard in time.
-    pub(super) fn was_silent(&mut self) {
+    /// Nothing was heard in time, of an exit through which loops come back or not.
+    pub(super) fn was_silent(&mut self, is_there: bool) {
         self.silent = self.silent.saturating_add(1);
-        if changes_exit(self.silent) {
+        if changes_exit(self.silent, is_there) {
             self.leave_exit();
         }
         self.stage = Stage::Waiting;
@@ -200,11 +200,11 @@ impl Spooled {
     }
 
     fn leave_exit(&mut self) {
-        if let Some(exit) = self.exit.filter(|exit| !self.tried.contains(exit))
-            && self.tried.len() < MAX_TRIED
-        {
-            self.tried.push(exit);
+        let Some(exit) = self.exit.filter(|exit| !self.tried.contains(exit)) else { return };
+        if self.tried.len() >= MAX_TRIED {
+            self.tried.remove(0);
         }
+        self.tried.push(exit);
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -505,7 +505,7 @@ mod tests {
         let params = Params::default();
         for status in [Status::GivenUp, Status::Held] {
             let mut mail = travelling(EXIT);
-            mail.was_silent();
+            mail.was_silent(false);
             mail.begin(EXIT, OTHER, Some(Duration::ZERO));
             assert_eq!(mail.hear(EXIT, status, now(), &params), Heard::Changed);
             assert!(matches!(mail.stage, Stage::Leaving(_)));
@@ -514,14 +514,30 @@ mod tests {
     }
 
     #[test]
-    fn after_two_silent_tries_the_exit_is_left() {
-        let mut mail = travelling(EXIT);
-        mail.was_silent();
-        assert!(mail.tried.is_empty() && mail.stage == Stage::Waiting && !mail.is_first());
-        mail.begin(EXIT, OTHER, Some(Duration::ZERO));
-        assert!(mail.has_left(&Params::default()));
-        mail.was_silent();
-        assert_eq!(mail.tried, [EXIT]);
+    fn after_two_silent_tries_the_exit_is_left_after_three_if_loops_come_back_through_it() {
+        for (is_there, tries) in [(false, 2), (true, 3)] {
+            let mut mail = travelling(EXIT);
+            for _ in 1..tries {
+                mail.was_silent(is_there);
+                assert!(mail.tried.is_empty() && mail.stage == Stage::Waiting && !mail.is_first());
+                mail.begin(EXIT, OTHER, Some(Duration::ZERO));
+                assert!(mail.has_left(&Params::default()));
+            }
+            mail.was_silent(is_there);
+            assert_eq!(mail.tried, [EXIT]);
+        }
+    }
+
+    #[test]
+    fn of_too_many_exits_that_were_left_the_oldest_are_forgotten() {
+        let mut mail = mail();
+        for n in 0..=MAX_TRIED {
+            mail.exit = Some(NodeId([u8::try_from(n).unwrap(); 32]));
+            mail.leave_exit();
+            mail.leave_exit();
+        }
+        assert_eq!(mail.tried.len(), MAX_TRIED);
+        assert_eq!((mail.tried[0], mail.tried.last().copied()), (NodeId([1; 32]), mail.exit));
     }
 
     #[test]

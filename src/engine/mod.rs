@@ -35,6 +35,7 @@ mod relay;
 mod replies;
 mod rows;
 mod schedule;
+mod standing;
 mod tally;
 mod tries;
 mod witness;
@@ -870,7 +871,7 @@ fn advance<R: CryptoRng>(
             Err(error) => return Err(error),
         }
     }
-    entry.wake(batch, exit)?;
+    entry.wake(batch, exit, schedule.standing())?;
     if !batch.clock_is_wrong {
         let oldest = batch.least.minus(1);
         batch.replies.expire(&mut batch.txn, oldest)?;

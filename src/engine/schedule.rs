@@ -10,6 +10,7 @@ use super::loops::Loops;
 use super::pace::Paces;
 use super::pings::{PingAnswer, PingAsk, Pings};
 use super::relay::Relay;
+use super::standing::Standing;
 use crate::directory::{Document, Measured};
 use crate::id::Epoch;
 use crate::mix::random;
@@ -61,6 +62,11 @@ impl Schedule {
     /// Whether all loops stay away.
     pub(super) const fn is_held_back(&self) -> bool {
         self.health.is_alarming()
+    }
+
+    /// Through which nodes this node's loops come back.
+    pub(super) const fn standing(&self) -> &Standing {
+        self.health.standing()
     }
 
     /// What this node has found of others, for its descriptor.
@@ -137,7 +143,8 @@ impl Schedule {
             // Nothing can leave. What waits is of more use later than in a packet whose key ends before the link is back.
             return Ok(());
         };
-        let hops = FirstHop { node, kept: &kept };
+        let there = self.standing().there(&kept);
+        let hops = FirstHop { node, kept: &kept, there: &there };
         let is_used = if is_loop(batch.rng) {
             self.send_loop(batch, document, relay, hops)?
         } else if random::choose(&[true, false], batch.rng).is_some_and(|answers_first| *answers_first) {

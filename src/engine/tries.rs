@@ -14,7 +14,7 @@ use crate::mail::canary::is_canary;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shape};
 use crate::message::{self, MAX_SURBS, Message};
-use crate::mix::receipt::{changes_exit, slot_wait};
+use crate::mix::receipt::slot_wait;
 use crate::mix::route::{self, Front};
 use crate::sphinx::geometry::SURB_LEN;
 use crate::store::{RowId, Shelf, StoreError};
@@ -107,7 +107,7 @@ impl Mail {
     }
 
     /// Whether a try to `exit` may begin in a slot with this first hop. After one on which nothing was heard it goes by
-    /// another, if any other leads there.
+    /// another, and where no loop comes back by this one too, if any other leads there.
     fn begins_by<R: CryptoRng>(&self, batch: &mut Batch<'_, '_, R>, turn: Turn<'_>, exit: NodeId) -> bool {
         let Turn { document, hops, .. } = turn;
         let mut leads = |first: &NodeId| {
@@ -115,7 +115,8 @@ impl Mail {
             route::exit(document, &batch.setup.me, &[exit], front, batch.rng).is_ok()
         };
         let was_silent = self.row.silent > 0 && self.row.first == Some(*hops.node);
-        leads(hops.node) && !(was_silent && hops.kept.iter().any(|other| other != hops.node && leads(other)))
+        let is_last = was_silent || !hops.there.contains(hops.node);
+        leads(hops.node) && !(is_last && hops.there.iter().any(|other| other != hops.node && leads(other)))
     }
 
     /// It has to have arrived by now: pieces that have not left would come too late. Says whether so many have left that an
@@ -227,23 +228,23 @@ impl Mail {
     ) -> Option<NodeId> {
         let (row, me) = (&self.row, &batch.setup.me);
         let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
-        let again = row.exit.filter(|exit| !changes_exit(row.silent) && !row.tried.contains(exit));
+        let again = row.exit.filter(|exit| !row.tried.contains(exit));
         let again = again.filter(|exit| all.contains(exit));
         let next = again.or(self.next_exit).filter(|exit| all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
-        // Of whichever of them the slot is, so that no exit is drawn less often for being one.
-        let front = Front { chain: &row.chain, firsts: hops.kept, full: &[] };
-        let mut among = |exits: &[NodeId]| route::exit(document, me, exits, front, batch.rng).ok();
-        if let Some(exit) = next.and_then(|exit| among(&[exit])) {
+        let mut among = |exits: &[NodeId], firsts| {
+            let front = Front { chain: &row.chain, firsts, full: &[] };
+            route::exit(document, me, exits, front, batch.rng).ok()
+        };
+        // By whichever of them the slot is, so that no exit is drawn less often for being one.
+        if let Some(exit) = next.and_then(|exit| among(&[exit], hops.there)) {
             return Some(exit);
         }
         // Only the first hop that leads to it can't be reached now.
-        let leads = Front { firsts: &[], ..front };
-        if again.is_some_and(|exit| route::exit(document, me, &[exit], leads, batch.rng).is_ok()) {
+        if again.is_some_and(|exit| among(&[exit], hops.kept).is_none() && among(&[exit], &[]).is_some()) {
             return None;
         }
-        let mut among = |exits: &[NodeId]| route::exit(document, me, exits, front, batch.rng).ok();
-        among(&untried).or_else(|| among(&all))
+        among(&untried, hops.there).or_else(|| among(&all, hops.there)).or_else(|| among(&all, hops.kept))
     }
 
     /// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies

@@ -29,6 +29,10 @@ const LEAST: u32 = 8;
 /// So many loops in a row that are all late are no accident: with half of all loops lost it happens once in 4,096.
 pub const ALARM: usize = 12;
 
+/// After so many loops in a row that didn't come back through a node, whoever sent them takes it for away. Where half of all
+/// loops are lost it happens once in 256 times to one that is there.
+pub const STAYS_AWAY: u8 = 8;
+
 /// What came of the loops of one epoch that went one way.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trips {

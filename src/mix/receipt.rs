@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Names the numbers from which the exit's delay is drawn (BLAKE3, `derive_key`).
 const ANSWER_CONTEXT: &str = "fog/1 answer";
 
-/// After so many tries on which nothing was heard of the mail, another exit is tried.
+/// After so many tries in a row on which nothing was heard of the mail, another exit is tried; and after so many if it is one
+/// that is known to be there.
 const PATIENCE: u8 = 2;
+const PATIENCE_WITH_THE_LIVING: u8 = 3;
 
 /// No try arrives later than this many epochs after the mail was taken: exits know a message again for six.
 const LONGEST: u32 = 5;
@@ -72,10 +74,11 @@ pub fn last_arrival(taken: Time, give_up: Duration, params: &Params) -> Time {
     taken.plus(give_up.min(params.epoch.saturating_mul(LONGEST)))
 }
 
-/// Whether the next try goes to another exit, after so many on which nothing was heard.
+/// Whether the next try goes to another exit, after so many on which nothing was heard. Where loops come back through the exit
+/// (`is_there`) it is rather the answers that get lost, and another exit would hand the mail out a second time.
 #[must_use]
-pub const fn changes_exit(silent: u8) -> bool {
-    silent >= PATIENCE
+pub const fn changes_exit(silent: u8, is_there: bool) -> bool {
+    silent >= if is_there { PATIENCE_WITH_THE_LIVING } else { PATIENCE }
 }
 
 /// How long to leave a mail alone of which the exit has said, for the `times`th time, that its MTA puts it off: a 24th
@@ -141,8 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn the_third_try_goes_to_another_exit() {
-        assert_eq!([0, 1, 2, 3].map(changes_exit), [false, false, true, true]);
+    fn the_third_try_goes_to_another_exit_and_the_fourth_if_loops_come_back_through_it() {
+        assert_eq!([0, 1, 2, 3].map(|silent| changes_exit(silent, false)), [false, false, true, true]);
+        assert_eq!([0, 1, 2, 3].map(|silent| changes_exit(silent, true)), [false, false, false, true]);
     }
 
     #[test]

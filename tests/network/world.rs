@@ -59,12 +59,24 @@ pub enum Trouble {
     Nothing,
     /// It takes every packet and sends none on.
     Swallows(usize),
+    /// Two do.
+    BothSwallow(usize, usize),
     /// It can't be reached.
     Gone(usize),
     /// Its MTA refuses every mail.
     Refuses(usize),
     /// Its MTA puts every mail off for so long.
     Defers(usize, Duration),
+}
+
+impl Trouble {
+    fn swallows(self, node: usize) -> bool {
+        match self {
+            Self::Swallows(one) => node == one,
+            Self::BothSwallow(one, other) => node == one || node == other,
+            _ => false,
+        }
+    }
 }
 
 pub struct Plan {
@@ -84,6 +96,8 @@ pub struct Plan {
     /// moment; none: one document for all of a few hours.
     pub days: u32,
     pub trouble: Trouble,
+    /// How long the network is there before the first mail is handed in, where there are no days.
+    pub alone: Duration,
     /// Times that a node's clock is set, forth or back, for some hours.
     pub clock_steps: usize,
     /// What stands in the header of every mail of receipts.
@@ -112,6 +126,7 @@ impl Plan {
             send_every,
             faults: Faults::NONE,
             days: 0,
+            alone: Duration::ZERO,
             trouble: Trouble::Nothing,
             clock_steps: 0,
             header: "",
@@ -356,7 +371,8 @@ impl World {
             let hours = if near { 13 * 3600..19 * 3600 } else { 0..24 * 3600 };
             return START.plus(day).plus(Duration::from_secs(self.rng.random_range(hours)));
         }
-        START.plus(Duration::from_millis(self.rng.random_range(0..u64::try_from(BUSY.as_millis()).unwrap())))
+        let busy = self.rng.random_range(0..u64::try_from(BUSY.as_millis()).unwrap());
+        START.plus(self.plan.alone).plus(Duration::from_millis(busy))
     }
 
     fn at(&mut self, at: Time, event: Event) {
@@ -390,7 +406,7 @@ impl World {
             Event::Packet { from, to, link, id, packet } => {
                 if self.is_alive((from, to), link) {
                     let vanishes = self.rng.random_bool(self.plan.faults.vanishing);
-                    if vanishes || self.plan.trouble == Trouble::Swallows(to) {
+                    if vanishes || self.plan.trouble.swallows(to) {
                         return self.at(self.now.plus(LATENCY), Event::Ack { from, to, link, id });
                     }
                     if self.plan.days > 0 && self.counter.is_multiple_of(SAMPLE) {

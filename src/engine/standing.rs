@@ -1,0 +1,108 @@
+//! Through which nodes this node's loops come back of late: by that it chooses among its own first hops, and judges the silence
+//! of an exit.
+
+use super::tally::Tally;
+use crate::id::{Epoch, NodeId};
+use crate::mix::health::STAYS_AWAY;
+use std::collections::BTreeMap;
+
+/// Of each node how many loops through it have been lost in a row, and the epoch in which the last of all was due.
+#[derive(Debug, Default)]
+pub(super) struct Standing(BTreeMap<NodeId, (u8, Epoch)>);
+
+impl Standing {
+    /// What is still known after a restart, as the tallies are by epochs.
+    pub(super) fn from_tallies<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Self {
+        let mut standing = Self::default();
+        for tally in tallies {
+            let (lost, back): (Vec<_>, Vec<_>) = tally.ways.iter().partition(|(_, (back, _))| *back == 0);
+            for (hops, (_, lost)) in lost {
+                (0..*lost).for_each(|_| standing.note(hops, false, tally.epoch));
+            }
+            back.into_iter().for_each(|(hops, _)| standing.note(hops, true, tally.epoch));
+        }
+        standing
+    }
+
+    /// Notes what came of a loop.
+    pub(super) fn note(&mut self, path: &[NodeId], is_back: bool, due: Epoch) {
+        for id in path {
+            let (lost, last) = self.0.entry(*id).or_insert((0, due));
+            *lost = if is_back { 0 } else { lost.saturating_add(1) };
+            *last = due.max(*last);
+        }
+    }
+
+    /// Forgets nodes of which nothing was heard since `oldest`.
+    pub(super) fn forget(&mut self, oldest: Epoch) {
+        self.0.retain(|_, (_, last)| *last >= oldest);
+    }
+
+    /// Whether loops come back through this node. Not, if none has gone through it of late.
+    pub(super) fn is_there(&self, id: &NodeId) -> bool {
+        self.0.get(id).is_some_and(|(lost, _)| *lost < STAYS_AWAY)
+    }
+
+    /// Those of these first hops that don't stay away while another is there. Where one is dead, more than half of the loops by
+    /// the other are lost too, as many end by way of both: it has to lose far more than the other.
+    pub(super) fn there(&self, firsts: &[NodeId]) -> Vec<NodeId> {
+        let lost = |id: &NodeId| self.0.get(id).map_or(0, |(lost, _)| *lost);
+        let least = firsts.iter().map(lost).min().unwrap_or(0);
+        let is_there = |id: &NodeId| lost(id) < STAYS_AWAY || lost(id) / 2 <= least;
+        firsts.iter().filter(|id| is_there(id)).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const ONE: NodeId = NodeId([1; 32]);
+    const TWO: NodeId = NodeId([2; 32]);
+
+    /// Whether each is there, and which of them are as first hops.
+    fn said(standing: &Standing) -> ([bool; 2], Vec<NodeId>) {
+        ([ONE, TWO].map(|id| standing.is_there(&id)), standing.there(&[ONE, TWO]))
+    }
+
+    #[test]
+    fn who_loses_some_in_a_row_is_away_until_one_comes_back() {
+        let mut standing = Standing::default();
+        assert_eq!(said(&standing), ([false, false], vec![ONE, TWO]), "nothing is known");
+        (0..STAYS_AWAY).for_each(|_| standing.note(&[ONE, TWO], false, Epoch(7)));
+        assert_eq!(said(&standing), ([false, false], vec![ONE, TWO]), "none is better");
+        standing.note(&[TWO], true, Epoch(8));
+        assert_eq!(said(&standing), ([false, true], vec![TWO]));
+        standing.forget(Epoch(8));
+        assert_eq!(said(&standing), ([false, true], vec![ONE, TWO]));
+    }
+
+    #[test]
+    fn the_first_hop_that_is_there_may_lose_what_ends_by_the_other() {
+        let mut standing = Standing::default();
+        for (ones, twos) in [(STAYS_AWAY, STAYS_AWAY - 1), (2 * STAYS_AWAY, STAYS_AWAY)] {
+            (0..ones).for_each(|_| standing.note(&[ONE], false, Epoch(7)));
+            (0..twos).for_each(|_| standing.note(&[TWO], false, Epoch(7)));
+        }
+        // 24 and 15.
+        assert_eq!(standing.there(&[ONE, TWO]), [ONE, TWO]);
+        (0..STAYS_AWAY).for_each(|_| standing.note(&[ONE], false, Epoch(7)));
+        assert_eq!(standing.there(&[ONE, TWO]), [TWO]);
+        (0..u8::MAX).for_each(|_| standing.note(&[ONE], false, Epoch(7)));
+        assert_eq!(standing.there(&[ONE, TWO]), [TWO]);
+    }
+
+    #[test]
+    fn after_a_restart_the_tallies_say_it_over_epochs() {
+        let mut tallies = [Tally::new(Epoch(7)), Tally::new(Epoch(8))];
+        tallies.iter_mut().for_each(|tally| tally.add(&[TWO], Some(Duration::ZERO)));
+        for tally in &mut tallies {
+            (0..STAYS_AWAY / 2).for_each(|_| tally.add(&[ONE, TWO], None));
+        }
+        assert_eq!(said(&Standing::from_tallies(tallies.iter())), ([false, true], vec![TWO]));
+        // Of one epoch it isn't known which of them was the last.
+        tallies[1].add(&[ONE], Some(Duration::ZERO));
+        assert_eq!(said(&Standing::from_tallies(tallies.iter())), ([true, true], vec![ONE, TWO]));
+    }
+}
