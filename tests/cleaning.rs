@@ -476,11 +476,13 @@ fn attack_11_no_header_can_be_smuggled_in() {
         let raw = format!(
             "Subject: {subject}\r\nNewsgroups: alt.test Bcc: x,a.b\r\nReferences: <a@b\r\n Bcc: x>\r\nContent-Type: text/plain; charset=\"x\r\n Bcc: y\"; name*=utf-8''a%0D%0ABcc:%20evil\r\n\r\n"
         );
-        let out = through(raw.as_bytes()).unwrap();
-        assert!(is_clean(&out));
-        let mail = MessageParser::new().parse(&out).unwrap();
-        assert_allowed_fields(&mail, true, subject);
-        assert!(mail.bcc().is_none());
+        // Another program may be the entry.
+        for out in [through(raw.as_bytes()), exit_with(raw.as_bytes(), 1)].map(Result::unwrap) {
+            assert!(is_clean(&out));
+            let mail = MessageParser::new().parse(&out).unwrap();
+            assert_allowed_fields(&mail, true, subject);
+            assert!(mail.bcc().is_none());
+        }
     }
 }
 

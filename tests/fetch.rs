@@ -457,6 +457,8 @@ fn attack_20_a_neighbour_that_goes_by_another_document_of_the_epoch_raises_an_al
         assert_ne!(said.document, hash, "it goes by the other one, and lets us in");
     });
     network.says(MIX, "alarm: what=fork");
+    let running = clock::now().epoch(Duration::from_secs(60));
+    assert_eq!(running, network.epoch, "it was met with when a newer one was looked for, and not before");
     until("it is kept", || {
         fs::read_to_string(network.spool(MIX).with_extension("other")).is_ok_and(|kept| kept == other)
     });

@@ -1,7 +1,7 @@
 //! Networks of real engines under virtual time in which mail gets lost: whatever breaks, each mail that was taken reaches
 //! an MTA at the end, or its sender is told.
 //!
-//! `FOG_SEEDS=N` runs N seeds instead of one; a failure prints its seed.
+//! `FOG_SEEDS=N` runs N seeds instead of one, from `FOG_FIRST_SEED` on; a failure prints its seed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
 
@@ -18,13 +18,16 @@ use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::ops::Range;
 use std::time::Duration;
 use world::{Faults, GIVE_UP, Plan, START, Trouble, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn seeds() -> u64 {
-    std::env::var("FOG_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+fn seeds() -> Range<u64> {
+    let number = |name, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let first = number("FOG_FIRST_SEED", 0);
+    first..first + number("FOG_SEEDS", 1)
 }
 
 /// What became of the mails of one run.
@@ -98,7 +101,7 @@ fn a_mail_that_asks_for_no_receipt_is_forgotten_when_it_has_left() {
 
 #[test]
 fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let faults = Faults { vanishing: 0.1, loss: 0.05, ack_loss: 0.05, crashes: 20, torn: 10, deferral: 0.1 };
         let (world, tally) = run(Plan { faults, ..plan(40 + seed) });
         assert!(tally.once >= 22, "seed {seed}: {tally:?}");
@@ -108,7 +111,7 @@ fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
 
 #[test]
 fn a_mix_that_takes_and_never_forwards_costs_no_mail() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let (_, tally) = run(Plan { trouble: Trouble::Swallows(1), entry: Some(2), ..plan(60 + seed) });
         assert_eq!(tally, once(24), "seed {seed}");
     }
@@ -116,7 +119,7 @@ fn a_mix_that_takes_and_never_forwards_costs_no_mail() {
 
 #[test]
 fn a_node_that_is_gone_costs_no_mail() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let (_, tally) = run(Plan { trouble: Trouble::Gone(4), entry: Some(2), ..plan(80 + seed) });
         assert_eq!(tally, once(24), "seed {seed}");
     }
@@ -149,7 +152,7 @@ fn what_is_put_off_for_longer_than_the_sender_waits_is_told() {
 
 #[test]
 fn an_exit_that_is_gone_is_left_for_another() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let (world, tally) = run(Plan { trouble: Trouble::Swallows(3), entry: Some(2), ..plan(130 + seed) });
         assert_eq!(tally, once(24), "seed {seed}");
         assert!(world.tries.values().any(|tries| *tries == 3), "seed {seed}: the third try goes to another exit");
@@ -183,7 +186,7 @@ fn with_a_dead_mix_and_lossy_links_hardly_a_mail_waits_for_a_second_try() {
     let (quiet, _) = run(Plan { mails: 8, ..plan(Trouble::Nothing, 150) });
     let (mut mails, mut at_once) = (0, 0);
     for mix in (0..9).filter(|node| node % 3 != 0 && *node != 2 && !quiet.firsts.contains(node)) {
-        for seed in 0..seeds() {
+        for seed in seeds() {
             let (world, tally) = run(Plan { faults, ..plan(Trouble::Swallows(mix), 150 + seed) });
             assert_eq!(tally, once(60), "without {mix}, seed {seed}");
             mails += 60;
@@ -207,7 +210,7 @@ fn two_bad_mixes_make_hardly_a_second_copy() {
         (0..nodes).filter(|node| node % 3 != 0 && *node != 2).partition(|node| quiet.firsts.contains(node));
     let mut all = Tally::default();
     for (first, mix) in firsts.iter().flat_map(|first| behind.iter().take(2).map(move |mix| (*first, *mix))) {
-        for seed in 0..seeds() {
+        for seed in seeds() {
             let (_, tally) = run(plan(Trouble::BothSwallow(first, mix), 150 + seed));
             all.once += tally.once;
             all.twice += tally.twice;
@@ -269,7 +272,7 @@ fn an_exit_with_more_mail_than_slots_for_answers_sends_more_often_from_the_next_
 #[test]
 fn whatever_breaks_for_days_each_mail_arrives_or_its_sender_is_told() {
     let mut all = Tally::default();
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let faults = Faults { vanishing: 0.03, loss: 0.05, ack_loss: 0.05, crashes: 30, torn: 10, deferral: 0.1 };
         let (days, give_up, clock_steps) = (3, HOUR * 24 * 5, 12);
         let (_, tally) = run(Plan { days, give_up, faults, clock_steps, ..plan(1000 + seed) });
@@ -278,7 +281,7 @@ fn whatever_breaks_for_days_each_mail_arrives_or_its_sender_is_told() {
         all.told += tally.told;
     }
     println!("{all:?}");
-    let mails = 24 * usize::try_from(seeds()).unwrap();
+    let mails = 24 * seeds().count();
     assert!(all.once * 100 >= mails * 90, "{all:?}");
 }
 
