@@ -182,7 +182,7 @@ impl Broken {
                 self.network.kill_node(node);
                 let fault = Fault::node(node);
                 thread::sleep(Duration::from_millis(rng.random_range(0..2_000)));
-                self.network.start_node(node);
+                self.network.start_node_again(node);
                 vec![fault]
             }
             Some(Break::Clocks) => {
@@ -193,7 +193,7 @@ impl Broken {
                 thread::sleep(Duration::from_millis(rng.random_range(500..4_000)));
                 self.network.kill_node(node);
                 let mended = Fault::node(node);
-                self.network.start_node(node);
+                self.network.start_node_again(node);
                 vec![fault, mended]
             }
             Some(Break::Exits) => {
