@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is to stop them")]
 
+#[path = "engine/answers.rs"]
+mod answers;
 #[path = "engine/attacks.rs"]
 mod attacks;
 #[path = "network/world.rs"]
@@ -50,9 +52,12 @@ impl Nodes {
     }
 
     fn sending_every(send_every: Duration, change: impl Fn(&mut Setup)) -> Self {
-        let mut rng = StdRng::seed_from_u64(5);
         let demo = send_every == Duration::from_secs(1);
-        let params = Params { tick: Duration::from_secs(1), batch_min: 0, send_every, demo, ..Params::default() };
+        Self::of(Params { tick: Duration::from_secs(1), batch_min: 0, send_every, demo, ..Params::default() }, change)
+    }
+
+    fn of(params: Params, change: impl Fn(&mut Setup)) -> Self {
+        let mut rng = StdRng::seed_from_u64(5);
         let (members, document) = bare_network(5, params, &mut rng);
         let ids = members.iter().map(|(setup, _)| setup.me).collect();
         let open = |(mut setup, disk): (Setup, MemoryDisk)| {
