@@ -4,7 +4,7 @@ use super::queue::State;
 use super::rows::{read_node, read_versions, write_node};
 use crate::directory::Params;
 use crate::id::{MessageId, NodeId};
-use crate::mail::address::Address;
+use crate::mail::address::{Address, MAX_ADDRESS};
 use crate::message::payload::Status;
 use crate::mix::chain::Chain;
 use crate::mix::receipt::{changes_exit, deadline, held_pause};
@@ -208,14 +208,11 @@ impl Spooled {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(128);
+        let mut w = Writer::with_capacity(128 + MAX_ADDRESS);
         w.u8(VERSION).bytes(&self.message.0).u64(self.since.as_millis()).u64(self.ends.as_millis());
         w.u8(self.pieces).u8(self.copies).u8(self.receipt as u8);
         w.u8(self.tries).u8(self.silent).u8(self.held);
-        let sender = self.sender.as_ref().map(ToString::to_string).unwrap_or_default();
-        // An address is shorter by far.
-        let length = u8::try_from(sender.len()).unwrap_or(0);
-        w.u8(length).bytes(sender.get(..usize::from(length)).unwrap_or_default().as_bytes());
+        write_sender(&mut w, self.sender.as_ref());
         write_node(&mut w, self.exit.as_ref());
         write_node(&mut w, self.first.as_ref());
         write_nodes(&mut w, &self.tried);
@@ -245,9 +242,7 @@ impl Spooled {
             _ => return Err(Malformed),
         };
         let (tries, silent, held) = (r.u8()?, r.u8()?, r.u8()?);
-        let length = usize::from(r.u8()?);
-        let sender = str::from_utf8(r.bytes(length)?).map_err(|_| Malformed)?;
-        let sender = (!sender.is_empty()).then(|| Address::parse(sender)).transpose().map_err(|_| Malformed)?;
+        let sender = read_sender(r)?;
         let (exit, first) = (read_node(r)?, read_node(r)?);
         let tried = read_nodes(r)?;
         let stage = Stage::read(r)?;
@@ -343,6 +338,20 @@ impl Stage {
 
 fn time(r: &mut Reader<'_>) -> Result<Time, Malformed> {
     r.u64().map(Time::from_millis)
+}
+
+/// A row is as long as it is whoever's mail it is: its length can be seen on the disk.
+fn write_sender(w: &mut Writer, sender: Option<&Address>) {
+    let sender = sender.map(ToString::to_string).filter(|text| text.len() <= MAX_ADDRESS).unwrap_or_default();
+    let mut field = [0; MAX_ADDRESS];
+    field.iter_mut().zip(sender.bytes()).for_each(|(to, byte)| *to = byte);
+    w.u8(u8::try_from(sender.len()).unwrap_or(0)).bytes(&field);
+}
+
+fn read_sender(r: &mut Reader<'_>) -> Result<Option<Address>, Malformed> {
+    let (length, field) = (usize::from(r.u8()?), r.array::<MAX_ADDRESS>()?);
+    let sender = str::from_utf8(field.get(..length).ok_or(Malformed)?).map_err(|_| Malformed)?;
+    (!sender.is_empty()).then(|| Address::parse(sender)).transpose().map_err(|_| Malformed)
 }
 
 fn write_nodes(w: &mut Writer, nodes: &[NodeId]) {
@@ -442,6 +451,18 @@ mod tests {
         let row = mail().encode();
         for cut in 0..row.len() {
             assert!(Spooled::decode(&row[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_row_says_nothing_of_the_sender() {
+        let longest = format!("{}@{}.{}.{}.org", "a".repeat(60), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+        assert_eq!(longest.len(), MAX_ADDRESS);
+        for sender in ["a@b.example", "\"a b\"@example.org", &longest] {
+            let row = Spooled { sender: Some(Address::parse(sender).unwrap()), ..mail() };
+            assert_eq!(Spooled::decode(&row.encode()).unwrap(), row);
+            let nobody = Spooled { sender: None, ..row.clone() };
+            assert_eq!(row.encode().len(), nobody.encode().len());
         }
     }
 
