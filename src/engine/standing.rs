@@ -56,6 +56,8 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
     use std::time::Duration;
 
     const ONE: NodeId = NodeId([1; 32]);
@@ -91,6 +93,22 @@ mod tests {
         assert_eq!(standing.there(&[ONE, TWO]), [TWO]);
         (0..u8::MAX).for_each(|_| standing.note(&[ONE], false, Epoch(7)));
         assert_eq!(standing.there(&[ONE, TWO]), [TWO]);
+    }
+
+    /// The other first hop, and one in five of the mixes, belong to somebody who would have all mail go by that hop. They lose
+    /// what they know for a loop by this one: all that it hands them, and all that ends by way of both. A loop by the other hop
+    /// that comes by this one last they don't know; it comes back.
+    #[test]
+    fn attack_19_who_drops_a_senders_loops_hardly_moves_its_mail_from_one_first_hop_to_the_other() {
+        let (mut standing, mut rng, mut moved) = (Standing::default(), StdRng::seed_from_u64(19), 0);
+        for _ in 0..20_000 {
+            let (ends_by_the_other, is_met) = (rng.random_bool(0.5), rng.random_bool(0.2));
+            let is_back = !ends_by_the_other && !is_met && !rng.random_bool(0.2);
+            standing.note(if ends_by_the_other { &[ONE, TWO] } else { &[ONE] }, is_back, Epoch(7));
+            standing.note(if rng.random_bool(0.5) { &[TWO, ONE] } else { &[TWO] }, !rng.random_bool(0.2), Epoch(7));
+            moved += u32::from(standing.there(&[ONE, TWO]) != [ONE, TWO]);
+        }
+        assert!(moved < 400, "in {moved} of 20,000");
     }
 
     #[test]
