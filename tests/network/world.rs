@@ -21,7 +21,7 @@ use fog::mail::Address;
 use fog::mail::block::BlockList;
 use fog::secret::Secret;
 use fog::sphinx::Packet;
-use fog::sphinx::xwing::MixKey;
+use fog::sphinx::xwing::{MixKey, PublicKey};
 use fog::store::{MemoryDisk, Shelf, Store};
 use fog::submit::{Outcome, Reason, Request, Source, Wish};
 use fog::time::Time;
@@ -475,12 +475,16 @@ impl World {
             self.copies = self.nodes.iter().map(|node| node.disk.files()).collect();
         }
         let now = self.now;
-        let signed = self.nodes.iter_mut().map(|node| {
-            let engine = node.engine.as_mut().unwrap();
-            node.descriptor.mix_keys = engine.public_keys(now, &mut node.rng).unwrap();
-            node.descriptor.sequence += 1;
-            node.descriptor.clone().sign(&node.identity).unwrap()
-        });
+        for index in 0..self.nodes.len() {
+            let keys = self.public_keys(index).unwrap_or_else(|| {
+                // The power went while it made them.
+                self.crash(index);
+                self.public_keys(index).unwrap()
+            });
+            let descriptor = &mut self.nodes[index].descriptor;
+            (descriptor.mix_keys, descriptor.sequence) = (keys, descriptor.sequence + 1);
+        }
+        let signed = self.nodes.iter().map(|node| node.descriptor.clone().sign(&node.identity).unwrap());
         let params = self.documents[0].params().clone();
         let document = document_of(now.epoch(DAY), params, signed.collect(), &mut self.rng);
         let number = self.documents.len();
@@ -489,6 +493,11 @@ impl World {
             let later = Duration::from_secs(self.rng.random_range(0..3 * 3600));
             self.at(now.plus(later), Event::Document { node, number });
         }
+    }
+
+    fn public_keys(&mut self, node: usize) -> Option<BTreeMap<Epoch, PublicKey>> {
+        let (now, it) = (self.now, &mut self.nodes[node]);
+        it.engine.as_mut().unwrap().public_keys(now, &mut it.rng).ok()
     }
 
     fn is_alive(&self, link: (usize, usize), life: u64) -> bool {
