@@ -191,6 +191,8 @@ mod tests {
         let told = told();
         assert!(is_open(&told, None) && is_open(&told, Some("kvara")));
         assert!(!is_open(&told, Some("dries")) && !is_open(&told, Some("mct8")));
+        let again = json!({ "nodes": [{ "name": "dries", "waits": true, "under_way": 0, "back": 3, "lost": 0 }] });
+        assert!(is_open(&again, None), "it was asked for once more");
     }
 
     #[test]

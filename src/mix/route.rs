@@ -175,8 +175,8 @@ pub fn may_answer(document: &Document, me: &NodeId, exit: &NodeId) -> bool {
     };
     let hops = usize::from(document.params().hops);
     // The two ends are others than the exit; between them it may stand itself.
-    let (others, between) = (families(false), families(true).min(1));
-    others >= hops.min(2) && others.saturating_add(if hops > 2 { between } else { 0 }) >= hops
+    let between = if hops > 2 { families(true).min(1) } else { 0 };
+    families(false).saturating_add(between) >= hops
 }
 
 /// The path of an answer from `exit` to us: the network's number of mixes, then ourselves. The last mix is one of
@@ -453,14 +453,19 @@ mod tests {
         assert!(chi_squared(&counts) < 16.27, "{counts:?}");
     }
 
+    /// So many nodes in a network of so many hops.
+    fn of_hops(hops: u8, nodes: u8) -> Document {
+        let mut contents = contents(1, 1, (1..=nodes).map(|n| (n, descriptor(n))));
+        contents.params.hops = hops;
+        let text = crate::directory::fixture::signed_text(&contents, [101]);
+        let trust = crate::directory::fixture::trust(1, 1);
+        Document::verify(&text, &trust, crate::directory::fixture::at(1), None).unwrap()
+    }
+
     #[test]
     fn the_network_says_how_many_hops() {
         for hops in 1..=4 {
-            let mut contents = contents(1, 1, (1..=6).map(|n| (n, descriptor(n))));
-            contents.params.hops = hops;
-            let text = crate::directory::fixture::signed_text(&contents, [101]);
-            let trust = crate::directory::fixture::trust(1, 1);
-            let document = Document::verify(&text, &trust, crate::directory::fixture::at(1), None).unwrap();
+            let document = of_hops(hops, 6);
             assert_eq!(path(&document, &id(1), &id(2), ANY, &mut rng(26)).unwrap().len(), usize::from(hops));
         }
     }
@@ -757,6 +762,9 @@ mod tests {
         );
         let three = document((1..=3).map(|n| (n, descriptor(n))));
         assert_eq!(way_back(&three, &id(1), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes));
+        let two_hops = of_hops(2, 3);
+        assert_eq!(way_back(&two_hops, &id(1), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes), "there is no between");
+        assert!(!may_answer(&two_hops, &id(1), &id(2)) && may_answer(&of_hops(2, 4), &id(1), &id(2)));
         assert_eq!(way_back(&small, &id(9), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes), "nobody can write to us");
     }
 

@@ -166,9 +166,10 @@ mod tests {
     #[test]
     fn there_is_a_place_for_the_socket_or_it_is_told() {
         let (dir, path) = made(0o2755, None);
-        let of = |path: &Path, node: &Whom| place(path, path.parent().unwrap(), node).map(|found| found.says);
-        let says = |found: Option<String>, what: &str| {
-            assert!(found.as_ref().is_some_and(|it| it.contains(what)), "{found:?}")
+        let of = |path: &Path, node: &Whom| place(path, path.parent().unwrap(), node);
+        let says = |found: Option<Finding>, what: &str| {
+            let is_told = |it: &Finding| it.state == State::Wrong && it.says.contains(what);
+            assert!(found.as_ref().is_some_and(is_told), "{found:?}")
         };
         assert_eq!(of(&path, &owner(dir.path())), None);
         says(of(&path, &Whom::anybody()), "can make no socket in");
