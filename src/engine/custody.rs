@@ -106,7 +106,9 @@ impl Entry {
                     self.forget(batch, id)?;
                     continue;
                 }
-                Stage::Travelling(_) => mail.row.was_silent(mail.row.exit.is_some_and(|exit| standing.is_there(&exit))),
+                Stage::Travelling(_) => {
+                    mail.row.was_silent(mail.row.exit.is_some_and(|exit| standing.is_there(&exit, batch.epoch)))
+                }
                 Stage::Held(_) => mail.row.stage = Stage::Waiting,
                 Stage::Waiting | Stage::Leaving(_) => {}
             }
@@ -207,8 +209,9 @@ impl Entry {
         for ids in [&mut first, &mut again] {
             random::shuffle(ids, batch.rng);
         }
-        // Each mail uses the slots of one first hop.
-        let beside = if first.is_empty() { again.len() } else { first.len() }.max(hops.kept.len());
+        // Each mail uses the slots of one first hop, and all that begin now those of the hops that are there.
+        let mails = if first.is_empty() { again.len() } else { first.len() };
+        let beside = (mails * hops.kept.len() / hops.there.len().max(1)).max(hops.kept.len());
         let turn = Turn { document, hops, beside: u32::try_from(beside).unwrap_or(u32::MAX) };
         let may_leave = |(id, _): &(RowId, bool)| self.mails.get(id).is_some_and(|mail| mail.goes_by(hops));
         // So many of each: first tries that can't leave must not keep the others here.

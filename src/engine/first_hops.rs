@@ -24,7 +24,7 @@ pub(super) struct FirstHop<'a> {
     pub(super) node: &'a NodeId,
     /// Those that can be reached, it too.
     pub(super) kept: &'a [NodeId],
-    /// Those of them by which loops come back, or may.
+    /// Those of them through which loops come back, or may.
     pub(super) there: &'a [NodeId],
 }
 

@@ -6,9 +6,19 @@ use crate::id::{Epoch, NodeId};
 use crate::mix::health::STAYS_AWAY;
 use std::collections::BTreeMap;
 
-/// Of each node how many loops through it have been lost in a row, and the epoch in which the last of all was due.
+/// Of each node what came of the last loops through it.
 #[derive(Debug, Default)]
-pub(super) struct Standing(BTreeMap<NodeId, (u8, Epoch)>);
+pub(super) struct Standing(BTreeMap<NodeId, Last>);
+
+#[derive(Debug)]
+struct Last {
+    /// How many have been lost in a row.
+    lost: u8,
+    /// The epoch in which the last of them was due that came back.
+    back: Option<Epoch>,
+    /// The same of all.
+    due: Epoch,
+}
 
 impl Standing {
     /// What is still known after a restart, as the tallies are by epochs.
@@ -27,26 +37,29 @@ impl Standing {
     /// Notes what came of a loop.
     pub(super) fn note(&mut self, path: &[NodeId], is_back: bool, due: Epoch) {
         for id in path {
-            let (lost, last) = self.0.entry(*id).or_insert((0, due));
-            *lost = if is_back { 0 } else { lost.saturating_add(1) };
-            *last = due.max(*last);
+            let last = self.0.entry(*id).or_insert(Last { lost: 0, back: None, due });
+            last.lost = if is_back { 0 } else { last.lost.saturating_add(1) };
+            last.back = if is_back { last.back.max(Some(due)) } else { last.back };
+            last.due = due.max(last.due);
         }
     }
 
     /// Forgets nodes of which nothing was heard since `oldest`.
     pub(super) fn forget(&mut self, oldest: Epoch) {
-        self.0.retain(|_, (_, last)| *last >= oldest);
+        self.0.retain(|_, last| last.due >= oldest);
     }
 
-    /// Whether loops come back through this node. Not, if none has gone through it of late.
-    pub(super) fn is_there(&self, id: &NodeId) -> bool {
-        self.0.get(id).is_some_and(|(lost, _)| *lost < STAYS_AWAY)
+    /// Whether loops come back through this node: one was due in this epoch or the one before, and not many since are lost. Many
+    /// epochs pass before enough are lost through one of many nodes.
+    pub(super) fn is_there(&self, id: &NodeId, now: Epoch) -> bool {
+        let is_fresh = |back: Option<Epoch>| back.is_some_and(|back| back >= now.minus(1));
+        self.0.get(id).is_some_and(|last| last.lost < STAYS_AWAY && is_fresh(last.back))
     }
 
     /// Those of these first hops that don't stay away while another is there. Where one is dead, more than half of the loops by
     /// the other are lost too, as many end by way of both: it has to lose far more than the other.
     pub(super) fn there(&self, firsts: &[NodeId]) -> Vec<NodeId> {
-        let lost = |id: &NodeId| self.0.get(id).map_or(0, |(lost, _)| *lost);
+        let lost = |id: &NodeId| self.0.get(id).map_or(0, |last| last.lost);
         let least = firsts.iter().map(lost).min().unwrap_or(0);
         let is_there = |id: &NodeId| lost(id) < STAYS_AWAY || lost(id) / 2 <= least;
         firsts.iter().filter(|id| is_there(id)).copied().collect()
@@ -65,7 +78,7 @@ mod tests {
 
     /// Whether each is there, and which of them are as first hops.
     fn said(standing: &Standing) -> ([bool; 2], Vec<NodeId>) {
-        ([ONE, TWO].map(|id| standing.is_there(&id)), standing.there(&[ONE, TWO]))
+        ([ONE, TWO].map(|id| standing.is_there(&id, Epoch(8))), standing.there(&[ONE, TWO]))
     }
 
     #[test]
@@ -76,6 +89,7 @@ mod tests {
         assert_eq!(said(&standing), ([false, false], vec![ONE, TWO]), "none is better");
         standing.note(&[TWO], true, Epoch(8));
         assert_eq!(said(&standing), ([false, true], vec![TWO]));
+        assert!(standing.is_there(&TWO, Epoch(9)) && !standing.is_there(&TWO, Epoch(10)), "that was long ago");
         standing.forget(Epoch(8));
         assert_eq!(said(&standing), ([false, true], vec![ONE, TWO]));
     }

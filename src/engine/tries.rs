@@ -106,17 +106,24 @@ impl Mail {
         first.is_none_or(|first| first == *hops.node)
     }
 
-    /// Whether a try to `exit` may begin in a slot with this first hop. After one on which nothing was heard it goes by
-    /// another, and where no loop comes back by this one too, if any other leads there.
+    /// Whether a try to `exit` may begin in a slot with this first hop. It goes by another, if one leads there, after a try by
+    /// this one on which nothing was heard, where no loop comes back by this one, and where what is wished for its path has
+    /// no place for it.
     fn begins_by<R: CryptoRng>(&self, batch: &mut Batch<'_, '_, R>, turn: Turn<'_>, exit: NodeId) -> bool {
         let Turn { document, hops, .. } = turn;
         let mut leads = |first: &NodeId| {
             let front = Front { chain: &self.row.chain, firsts: std::slice::from_ref(first), full: &[] };
             route::exit(document, &batch.setup.me, &[exit], front, batch.rng).is_ok()
         };
+        if !leads(hops.node) {
+            return false;
+        }
+        let me = batch.setup.me;
+        let goes = |first: &NodeId| route::may_begin(document, &me, &exit, &self.row.chain, first);
         let was_silent = self.row.silent > 0 && self.row.first == Some(*hops.node);
-        let is_last = was_silent || !hops.there.contains(hops.node);
-        leads(hops.node) && !(is_last && hops.there.iter().any(|other| other != hops.node && leads(other)))
+        let others = if goes(hops.node) { hops.there } else { hops.kept };
+        let is_last = was_silent || !hops.there.contains(hops.node) || !goes(hops.node);
+        !(is_last && others.iter().any(|other| other != hops.node && goes(other) && leads(other)))
     }
 
     /// It has to have arrived by now: pieces that have not left would come too late. Says whether so many have left that an
@@ -230,8 +237,9 @@ impl Mail {
         let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
         let again = row.exit.filter(|exit| !row.tried.contains(exit));
         let again = again.filter(|exit| all.contains(exit));
-        let next = again.or(self.next_exit).filter(|exit| all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
+        let left = if untried.is_empty() { &all } else { &untried };
+        let next = again.or(self.next_exit.filter(|exit| left.contains(exit)));
         let mut among = |exits: &[NodeId], firsts| {
             let front = Front { chain: &row.chain, firsts, full: &[] };
             route::exit(document, me, exits, front, batch.rng).ok()
@@ -240,11 +248,19 @@ impl Mail {
         if let Some(exit) = next.and_then(|exit| among(&[exit], hops.there)) {
             return Some(exit);
         }
-        // Only the first hop that leads to it can't be reached now.
-        if again.is_some_and(|exit| among(&[exit], hops.kept).is_none() && among(&[exit], &[]).is_some()) {
+        let again_by_all = again.and_then(|exit| among(&[exit], hops.kept));
+        if again.is_some_and(|exit| again_by_all.is_none() && among(&[exit], &[]).is_some()) {
+            // Only the first hop that leads to it can't be reached now.
             return None;
         }
-        among(&untried, hops.there).or_else(|| among(&all, hops.there)).or_else(|| among(&all, hops.kept))
+        // Who has said what it does with the mail has it; who was silent, by way of one that is away, has not.
+        let has_spoken = again_by_all.filter(|_| row.silent == 0);
+        has_spoken
+            .or_else(|| among(&untried, hops.there))
+            .or(again_by_all)
+            .or_else(|| among(&untried, hops.kept))
+            .or_else(|| among(&all, hops.there))
+            .or_else(|| among(&all, hops.kept))
     }
 
     /// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies

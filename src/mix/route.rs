@@ -63,6 +63,14 @@ pub fn is_possible(document: &Document, me: &NodeId, exits: &[NodeId], chain: &C
     exits.iter().any(|exit| is_usable(document, me, exit, Front { chain, firsts: &[], full: &[] }, Mixes::Reliable))
 }
 
+/// Whether a path along `chain` to `exit` can begin with `first`, where no other node is wished for in that place.
+#[must_use]
+pub fn may_begin(document: &Document, me: &NodeId, exit: &NodeId, chain: &Chain, first: &NodeId) -> bool {
+    let mixes = chain.mixes(document);
+    let left = mixes_left(document, me, exit, &mixes, Mixes::Reliable);
+    matches!(mixes.first(), Some(None)) && left.is_some_and(|left| left.iter().any(|(id, _)| *id == first))
+}
+
 /// Whether there is a path for a mail of ours to any exit at all.
 #[must_use]
 pub fn is_there_any(document: &Document, me: &NodeId) -> bool {

@@ -45,7 +45,7 @@ const RELUCTANCE: Duration = Duration::from_secs(600);
 const PATIENCE: Duration = Duration::from_secs(2_000);
 
 /// The same where they are few, so that it is found out soon that something is wrong.
-const SHORT_PATIENCE: Duration = Duration::from_secs(400);
+const SHORT_PATIENCE: Duration = Duration::from_secs(800);
 const FEW: usize = 200;
 
 /// Of so many mails at least one may come twice: a hundred are on their way all at once while everything breaks every second or
