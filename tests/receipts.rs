@@ -245,6 +245,21 @@ fn the_loss_of_a_first_hop_costs_no_more_than_one_retry() {
     assert!(tried >= 1);
 }
 
+/// Of two kept first hops one is wished for in another place: then the other one comes first, and no third one.
+#[test]
+fn a_wish_that_takes_one_first_hop_leaves_the_other_and_lets_no_fresh_one_in() {
+    let plan = |chain| Plan { entry: Some(2), wish: Wish { chain, copies: 1 }, mails: 12, ..plan(180) };
+    let (quiet, _) = run(plan(Vec::new()));
+    let kept: Vec<usize> = quiet.firsts.iter().copied().collect();
+    assert_eq!(kept.len(), 2);
+    let exit = [0, 3, 6].into_iter().find(|exit| !kept.contains(exit)).unwrap();
+    for (wished, first) in [(kept[0], kept[1]), (kept[1], kept[0])] {
+        let (world, tally) =
+            run(plan([None, Some(wished), Some(exit)].map(|node| node.map(|n| format!("node-{n}"))).to_vec()));
+        assert_eq!((tally, world.firsts), (once(12), [first].into()), "with {wished} in the middle");
+    }
+}
+
 /// For a week half as much again is handed in as the slots of the entry carry, and packets vanish, so that it sends again
 /// besides. Its MTA is put off, first tries go before others, and nothing collapses: the slots carry mail all the time.
 #[test]

@@ -548,6 +548,19 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_begin_with_whom_it_has_room_for_in_that_place() {
+        let document = document((1..=6).map(|n| (n, descriptor(n))));
+        let may = |hops: [Option<u8>; 3], first| {
+            may_begin(&document, &id(1), &id(6), &Chain::from_hops(hops.map(|hop| hop.map(id)).to_vec()), &id(first))
+        };
+        assert!(may_begin(&document, &id(1), &id(6), &NOBODY, &id(2)));
+        assert!(may([None, Some(3), None], 2) && may([None, None, Some(6)], 3));
+        assert!(!may([None, Some(3), None], 3), "it comes later");
+        assert!(!may([Some(3), None, None], 2) && !may([Some(3), None, None], 3), "who comes first is wished for");
+        assert!(!may([None, None, None], 1) && !may([None, None, None], 6), "it stands at an end");
+    }
+
+    #[test]
     fn a_loop_ends_with_us_behind_an_exit_or_the_other_kept_hop_each_in_half_the_cases() {
         let document = document((1..=8).map(|n| if n < 5 { (n, descriptor(n)) } else { mix(n, None) }));
         let firsts = [id(5), id(6)];
