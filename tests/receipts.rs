@@ -200,8 +200,8 @@ fn with_a_dead_mix_and_lossy_links_hardly_a_mail_waits_for_a_second_try() {
     assert!(mails >= 120 && at_once * 100 >= mails * 99, "{at_once} of {mails}");
 }
 
-/// Where two mixes of fifteen are bad, one of them a first hop of the sender's, tries come to nothing, and so do the answers of others.
-/// It is not the exit's fault, and another one would hand the mail out a second time.
+/// Where two mixes of fifteen are bad, one of them a first hop of the sender's, some tries come to nothing, and so do the answers
+/// to others. It is not the exit's fault, and another one would hand the mail out a second time.
 #[test]
 fn two_bad_mixes_make_hardly_a_second_copy() {
     // Loops have had the time to tell.

@@ -119,11 +119,15 @@ impl Mail {
             return false;
         }
         let me = batch.setup.me;
-        let goes = |first: &NodeId| route::may_begin(document, &me, &exit, &self.row.chain, first);
+        let has_place = |first: &NodeId| route::may_begin(document, &me, &exit, &self.row.chain, first);
         let was_silent = self.row.silent > 0 && self.row.first == Some(*hops.node);
-        let others = if goes(hops.node) { hops.there } else { hops.kept };
-        let is_last = was_silent || !hops.there.contains(hops.node) || !goes(hops.node);
-        !(is_last && others.iter().any(|other| other != hops.node && goes(other) && leads(other)))
+        let better = match has_place(hops.node) {
+            // Any kept one is better than a fresh one.
+            false => hops.kept,
+            true if was_silent || !hops.there.contains(hops.node) => hops.there,
+            true => &[],
+        };
+        !better.iter().any(|other| other != hops.node && has_place(other) && leads(other))
     }
 
     /// It has to have arrived by now: pieces that have not left would come too late. Says whether so many have left that an
@@ -253,9 +257,9 @@ impl Mail {
             // Only the first hop that leads to it can't be reached now.
             return None;
         }
-        // Who has said what it does with the mail has it; who was silent, by way of one that is away, has not.
-        let has_spoken = again_by_all.filter(|_| row.silent == 0);
-        has_spoken
+        // Who has spoken has the mail; who was silent, by way of a first hop that is away, has not.
+        again_by_all
+            .filter(|_| row.silent == 0)
             .or_else(|| among(&untried, hops.there))
             .or(again_by_all)
             .or_else(|| among(&untried, hops.kept))

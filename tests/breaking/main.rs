@@ -44,7 +44,7 @@ const RELUCTANCE: Duration = Duration::from_secs(600);
 /// takes half an hour.
 const PATIENCE: Duration = Duration::from_secs(2_000);
 
-/// The same where they are few, so that it is found out soon that something is wrong.
+/// The same where they are few: long enough for a third try, so that next to nothing is left that an entry still answers for.
 const SHORT_PATIENCE: Duration = Duration::from_secs(800);
 const FEW: usize = 200;
 
