@@ -23,6 +23,46 @@ pub(super) fn ticks(params: &Params) -> Vec<f64> {
     chances
 }
 
+/// Below this a law has nothing more to say.
+const NOTHING: f64 = 1e-13;
+
+/// A law in a form in which what it makes of many ticks is soon told. Laws are the same few steps again and again: each
+/// chance is the one before times `factor`, and at some ticks something is added (where it begins, where it ends).
+pub(super) struct Steps {
+    factor: f64,
+    /// After how many ticks, and how much; in the order of the ticks.
+    added: Vec<(usize, f64)>,
+}
+
+impl Steps {
+    pub(super) fn of(law: &[f64]) -> Self {
+        let factor = match law.get(law.len() / 2..) {
+            Some([one, next, ..]) if *one > 0.0 => (next / one).min(1.0),
+            _ => 0.0,
+        };
+        let before = std::iter::once(0.0).chain(law.iter().copied());
+        let all = law.iter().copied().chain([0.0]).zip(before).map(|(chance, before)| chance - factor * before);
+        Self { factor, added: all.enumerate().filter(|(_, added)| added.abs() > NOTHING).collect() }
+    }
+
+    /// When what came at these ticks leaves, as far as it leaves in as many.
+    pub(super) fn delayed(&self, came: &[f64]) -> Vec<f64> {
+        let mut leaves = vec![0.0; came.len()];
+        for (lag, added) in &self.added {
+            leaves.iter_mut().skip(*lag).zip(came).for_each(|(sum, weight)| *sum += weight * added);
+        }
+        let (mut before, mut least) = (0.0, 0.0_f64);
+        for (sum, weight) in leaves.iter_mut().zip(came) {
+            // Where all has left, rounding would leave something of the greatest.
+            least = least.max(weight * NOTHING);
+            before = self.factor * before + *sum;
+            before = if before > least { before } else { 0.0 };
+            *sum = before;
+        }
+        leaves
+    }
+}
+
 /// How likely a delay is at most so many milliseconds; `mix::delay::draw` is what it is the law of.
 fn at_most(params: &Params, ms: f64) -> f64 {
     let (min, mean, max) = (millis(params.min_delay), millis(params.mean_delay), millis(params.max_delay));
@@ -99,6 +139,25 @@ mod tests {
             }
             assert!(far < 1.95 / 316.0, "{strategy:?}: {far}");
         }
+    }
+
+    #[test]
+    fn a_law_in_steps_makes_the_same_of_what_came() {
+        let came: Vec<f64> = (0..700_u32).map(|n| if n % 7 < 3 { f64::from(n % 13) } else { 0.0 }).collect();
+        for strategy in [Strategy::Exponential, Strategy::Constant, Strategy::Poisson] {
+            let law = ticks(&Params { strategy, ..Params::default() });
+            let steps = Steps::of(&law);
+            assert!(steps.added.len() < 30, "{strategy:?}: {:?}", steps.added);
+            for (tick, found) in steps.delayed(&came).into_iter().enumerate() {
+                let wanted: f64 = law.iter().take(tick + 1).zip(came[..=tick].iter().rev()).map(|(c, w)| c * w).sum();
+                assert!((found - wanted).abs() < 1e-9, "{strategy:?} at {tick}: {found}, not {wanted}");
+            }
+            // After the last nothing is left.
+            let once = steps.delayed(&[vec![1.0], vec![0.0; 700]].concat());
+            assert!(once.iter().skip(law.len()).all(|chance| *chance == 0.0), "{strategy:?}");
+        }
+        assert_eq!(Steps::of(&[0.0, 1.0]).delayed(&[2.0, 0.0, 1.0]), [0.0, 2.0, 0.0]);
+        assert_eq!(Steps::of(&[]).delayed(&[1.0]), [0.0]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl<'a> Observer<'a> {
         let flows = Flows::of(trace, &law);
         let rarity: Vec<f64> =
             trace.legs.iter().map(|leg| 1.0 / flows.expected(trace, leg.from, leg.to, leg.tick)).collect();
-        let receipts = trace.receipts.then(|| Receipts::new(trace, params, &law));
+        let receipts = trace.receipts.then(|| Receipts::new(params, &law));
         let mut observer = Self { trace, hops: params.hops, law, rarity, firsts: Vec::new(), flows, receipts };
         observer.firsts = (0..trace.nodes).map(|place| observer.firsts_of(node(place))).collect();
         observer

@@ -5,8 +5,9 @@
 //! times how rare the packets are that it needs; all ways are summed up, as those of the letter itself are. Two receipts
 //! are two packets at the end: what a single packet says twice is taken off.
 
-use super::super::num::{NodeIx, count, ix, real};
-use super::super::trace::Trace;
+use super::super::law::Steps;
+use super::super::num::{NodeIx, count, ix, node, real};
+use super::super::trace::Leg;
 use super::super::{RECEIPTS, USABLE};
 use super::Observer;
 use crate::directory::Params;
@@ -24,13 +25,13 @@ const GONE_THROUGH: f64 = 0.9995;
 /// The laws of receipts, and who sent which packet.
 pub(super) struct Receipts {
     /// The delay law.
-    law: Vec<f64>,
+    law: Steps,
+    /// How many ticks it covers.
+    law_ticks: usize,
     /// For each number of ticks after the letter's, how likely a receipt leaves the exit then.
     leaves: Vec<f64>,
     /// And how likely it has left its last hop by then.
     ends_by: Vec<f64>,
-    /// The legs from each node, in time.
-    from: Vec<Vec<u32>>,
 }
 
 /// A sender, one of its first hops, and who can't be on a way between the exit and that.
@@ -40,7 +41,7 @@ struct Pair {
 }
 
 impl Receipts {
-    pub(super) fn new(trace: &Trace, params: &Params, law: &[f64]) -> Self {
+    pub(super) fn new(params: &Params, law: &[f64]) -> Self {
         let law = without_the_end(law);
         let leaves = without_the_end(&convolved(&law, &slot_wait(params)));
         let mut ends = leaves.clone();
@@ -53,13 +54,7 @@ impl Receipts {
             sum
         });
         let ends_by = ends_by.collect();
-        let mut from = vec![Vec::new(); trace.nodes];
-        for (leg, place) in trace.legs.iter().zip(0..) {
-            from.get_mut(usize::from(leg.from)).into_iter().for_each(|legs| legs.push(place));
-        }
-        let tick = |leg: &u32| trace.legs.get(ix(*leg)).map_or(0, |leg| leg.tick);
-        from.iter_mut().for_each(|legs| legs.sort_by_key(tick));
-        Self { law, leaves, ends_by, from }
+        Self { law: Steps::of(&law), law_ticks: law.len(), leaves, ends_by }
     }
 
     /// How much rather each sender and first hop have the receipts of a letter that left `exit` at `tick` than nobody: a row
@@ -107,12 +102,10 @@ impl Receipts {
         end: &mut impl FnMut(NodeIx, NodeIx, f64),
     ) {
         let (trace, hops) = (observer.trace, observer.hops);
-        let longest = self.ends_by.len();
-        let width = longest.min(ix(trace.ticks.saturating_sub(tick)) + 1);
-        let mut leaves: Vec<Vec<f64>> = vec![Vec::new(); trace.nodes];
-        if let Some(row) = leaves.get_mut(usize::from(exit)) {
-            row.clone_from(&self.leaves);
-            row.resize(width, 0.0);
+        let most = self.ends_by.len().min(ix(trace.ticks.saturating_sub(tick)) + 1);
+        let mut leaves = Leaves { tick, width: self.leaves.len().min(most), rows: vec![Vec::new(); trace.nodes] };
+        if let Some(row) = leaves.rows.get_mut(usize::from(exit)) {
+            row.extend(self.leaves.iter().take(most));
         }
         // Where there are too few others, the exit may be on the way.
         let is_tight = trace.nodes <= usize::from(hops) + 1;
@@ -122,40 +115,48 @@ impl Receipts {
                 Some(pair) => to != pair.sender && to != pair.first && (is_tight || to != exit),
                 None => to != exit,
             };
-            let mut came: Vec<Vec<f64>> = vec![Vec::new(); trace.nodes];
-            self.each(trace, tick, &leaves, |leg, chance| {
-                let (Some(at), Some(rarity)) = (trace.legs.get(leg), observer.rarity.get(leg)) else { return };
-                if !may(at.to) {
-                    return;
-                }
-                let Some(row) = came.get_mut(usize::from(at.to)) else { return };
-                row.resize(width, 0.0);
-                let weight = chance * rarity * observer.flows.weight(at.to, at.tick);
-                row.get_mut(ix(at.tick - tick)).into_iter().for_each(|sum| *sum += weight);
-            });
-            leaves = came.iter().map(|row| delayed(row, &self.law)).collect();
+            let width = (leaves.width + self.law_ticks).min(most);
+            let row = |to| if may(to) { self.passed_on(observer, &leaves, to, width) } else { Vec::new() };
+            leaves = Leaves { tick, width, rows: (0..trace.nodes).map(|to| row(node(to))).collect() };
         }
-        self.each(trace, tick, &leaves, |leg, chance| {
-            let (Some(at), Some(rarity)) = (trace.legs.get(leg), observer.rarity.get(leg)) else { return };
-            if pair.is_none_or(|pair| at.to == pair.sender) && at.to != exit {
-                end(at.to, at.from, chance * rarity);
-            }
-        });
+        let ends = |to: &NodeIx| *to != exit && pair.is_none_or(|pair| *to == pair.sender);
+        for to in (0..trace.nodes).map(node).filter(ends) {
+            leaves.arriving(observer, to).for_each(|(leg, weight)| end(to, leg.from, weight));
+        }
     }
 
-    /// Calls `with` for each leg from a node at a tick at which something may leave it, and how likely that is.
-    fn each(&self, trace: &Trace, tick: u32, leaves: &[Vec<f64>], mut with: impl FnMut(usize, f64)) {
-        for (row, legs) in leaves.iter().zip(&self.from).filter(|(row, _)| !row.is_empty()) {
-            let at = |leg: &u32| trace.legs.get(ix(*leg)).map_or(0, |leg| leg.tick);
-            let first = legs.partition_point(|leg| at(leg) < tick);
-            let last = legs.partition_point(|leg| at(leg) < tick + count(row.len()));
-            for leg in legs.get(first..last).unwrap_or_default() {
-                let chance = row.get(ix(at(leg) - tick)).copied().unwrap_or(0.0);
-                if chance > 0.0 {
-                    with(ix(*leg), chance);
-                }
-            }
+    /// How likely it leaves `to` for the next link, in the first so many ticks, if it `leaves` for this one.
+    fn passed_on(&self, observer: &Observer<'_>, leaves: &Leaves, to: NodeIx, width: usize) -> Vec<f64> {
+        let mut came = vec![0.0; width];
+        for (leg, weight) in leaves.arriving(observer, to) {
+            came.get_mut(ix(leg.tick - leaves.tick)).into_iter().for_each(|sum| *sum += weight);
         }
+        for (weight, tick) in came.iter_mut().zip(leaves.tick..).filter(|(weight, _)| **weight > 0.0) {
+            *weight *= observer.flows.weight(to, tick);
+        }
+        self.law.delayed(&came)
+    }
+}
+
+/// How likely a receipt leaves each node for its next link: a row for each where it can be, from `tick` on.
+struct Leaves {
+    tick: u32,
+    width: usize,
+    rows: Vec<Vec<f64>>,
+}
+
+impl Leaves {
+    /// The packets to a node that it may be, and how likely each is.
+    fn arriving<'a>(&'a self, observer: &Observer<'a>, to: NodeIx) -> impl Iterator<Item = (&'a Leg, f64)> {
+        let (trace, all) = (observer.trace, observer.trace.arrivals_in(to, self.tick..self.tick + count(self.width)));
+        let rarities = observer.rarity.get(all.clone()).unwrap_or_default();
+        let legs = trace.legs.get(all).unwrap_or_default().iter().zip(rarities);
+        let weigh = |(leg, rarity): (&'a Leg, &f64)| {
+            let row = self.rows.get(usize::from(leg.from))?;
+            let chance = *row.get(ix(leg.tick - self.tick))?;
+            (chance > 0.0).then_some((leg, chance * rarity))
+        };
+        legs.filter_map(weigh)
     }
 }
 
@@ -164,16 +165,6 @@ fn ways(nodes: usize, hops: u8) -> f64 {
     let others = nodes.saturating_sub(if nodes > usize::from(hops) + 1 { 3 } else { 2 });
     let between = usize::from(hops).saturating_sub(1);
     (0..between).map(|taken| real(others.saturating_sub(taken).max(1))).product()
-}
-
-/// When what came at these ticks leaves, by the delay law.
-fn delayed(came: &[f64], law: &[f64]) -> Vec<f64> {
-    let mut leaves = vec![0.0; came.len()];
-    for (tick, weight) in came.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-        let later = leaves.get_mut(tick..).unwrap_or_default();
-        later.iter_mut().zip(law).for_each(|(sum, chance)| *sum += weight * chance);
-    }
-    leaves
 }
 
 /// A law up to where nearly all of it has been.
