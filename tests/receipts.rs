@@ -100,6 +100,13 @@ fn a_mail_that_asks_for_no_receipt_is_forgotten_when_it_has_left() {
 }
 
 #[test]
+fn a_node_that_wants_no_receipts_forgets_each_mail_when_it_has_left() {
+    let (mut world, tally) = run(Plan { receipts: false, ..plan(3) });
+    assert_eq!((tally, world.counts(|counts| counts.receipted)), (once(24), 0));
+    assert_eq!(world.rows_left(), 0);
+}
+
+#[test]
 fn what_vanishes_on_the_way_is_sent_again_and_delivered_once() {
     for seed in seeds() {
         let faults = Faults { vanishing: 0.1, loss: 0.05, ack_loss: 0.05, crashes: 20, torn: 10, deferral: 0.1 };
@@ -300,7 +307,9 @@ fn whatever_breaks_for_days_each_mail_arrives_or_its_sender_is_told() {
     }
     println!("{all:?}");
     let mails = 24 * seeds().count();
-    assert!(all.once * 100 >= mails * 90, "{all:?}");
+    // One in a hundred at most; of a few seeds' mails, what chance may do.
+    let bound = (mails / 100).max(3);
+    assert!(all.twice <= bound && all.told <= bound, "{all:?} of {mails}");
 }
 
 /// Nobody can be told: then it stays in the list, as given up.

@@ -104,6 +104,8 @@ pub struct Plan {
     pub header: &'static str,
     /// Whether the senders can be told what becomes of their mail.
     pub tells: bool,
+    /// Whether nodes wish for receipts.
+    pub receipts: bool,
     /// When the entries give up.
     pub give_up: Duration,
     /// The nodes that take mail in; all, if there is none.
@@ -131,6 +133,7 @@ impl Plan {
             clock_steps: 0,
             header: "",
             tells: true,
+            receipts: true,
             give_up: GIVE_UP,
             entry: None,
             exits: usize::MAX,
@@ -269,7 +272,8 @@ impl World {
             demo: true,
             ..Params::default()
         };
-        let (exits, entry) = (plan.exits, EntrySetup { give_up: plan.give_up, ..entry_setup(plan.tells) });
+        let (exits, entry_setup) = (plan.exits, entry_setup(plan.tells));
+        let entry = EntrySetup { give_up: plan.give_up, receipts: plan.receipts, ..entry_setup };
         let (nodes, descriptors) = (0..plan.nodes)
             .map(|n| node(n, n % 3 == 0 && n / 3 < exits, &params, &entry, &mut rng))
             .unzip::<_, _, Vec<_>, Vec<_>>();
