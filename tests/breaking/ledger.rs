@@ -91,7 +91,7 @@ impl Ledger {
     }
 
     /// Those of which nobody knows but the lying exit, which said that they are delivered. No receipt can see that.
-    fn lied(&self) -> usize {
+    pub(crate) fn lied(&self) -> usize {
         self.count(|mark| self.is_with_the_liar(mark))
     }
 
