@@ -235,8 +235,8 @@ fn nothing_names_a_registry_host_or_leaves_work_for_later() {
 
 /// What in a command line this program does not know. What is left out, or a placeholder, is no slip.
 fn slip(command: &[String], keys: &BTreeSet<String>) -> Option<String> {
-    // A document may say what is not there yet, `fog VERB`, a service of master.cf, and what the earlier program took.
-    if command.get(1).is_some_and(|verb| is_missing(verb) || ["VERB", "unix", "-name"].contains(&verb.as_str())) {
+    // A document may say `fog VERB`, a service of master.cf, and what the earlier program took.
+    if command.get(1).is_some_and(|verb| ["VERB", "unix", "-name"].contains(&verb.as_str())) {
         return None;
     }
     for set in command.windows(2).filter(|pair| pair[0] == "--set") {
@@ -299,11 +299,6 @@ fn keys() -> BTreeSet<String> {
     }
     assert!(known.contains("spool.max") && known.contains("network.demo"), "the tables were not understood");
     known
-}
-
-/// Verbs that the documents say are not there yet.
-fn is_missing(verb: &str) -> bool {
-    ["route", "ping", "stats", "keys"].contains(&verb)
 }
 
 /// Whether a word in code is the path of a file of this repository.
