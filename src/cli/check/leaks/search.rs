@@ -256,7 +256,7 @@ mod tests {
     use super::super::canary::Field;
     use super::super::canary::tests::canary;
     use super::*;
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::process::Child;
 
     #[test]
@@ -300,18 +300,23 @@ mod tests {
     #[test]
     fn a_process_shows_what_it_was_started_with_unless_we_have_started_it() {
         let canary = canary(4);
-        let start = |command: &mut Command| Waiting(command.stdin(Stdio::piped()).spawn().unwrap());
+        // It is there as it will be seen once it speaks: the kernel shows a new program's arguments a little after it is started.
+        let start = |command: &mut Command| {
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            Waiting(child)
+        };
         let (to, from) = (canary.word(Field::Recipient), canary.word(Field::Sender));
-        let _shows = start(Command::new("sh").args(["-c", "read x", to]));
-        let _has = start(Command::new("sh").args(["-c", "read y"]).env("SENDER", from));
-        let _ours = start(Command::new("sh").args(["-c", "read z", canary.word(Field::Body)]));
-        let own = format!("sh\0-c\0read z\0{}\0", canary.word(Field::Body));
+        let _shows = start(Command::new("sh").args(["-c", "echo; read x", to]));
+        let _has = start(Command::new("sh").args(["-c", "echo; read y"]).env("SENDER", from));
+        let _ours = start(Command::new("sh").args(["-c", "echo; read z", canary.word(Field::Body)]));
+        let own = format!("sh\0-c\0echo; read z\0{}\0", canary.word(Field::Body));
         let mut found = Processes::default();
         processes(&canary, own.as_bytes(), &mut found);
         let [shown] = found.arguments.hits.try_into().unwrap();
-        assert_eq!((shown.place.as_str(), shown.fields), ("sh -c read x (recipient)", [Field::Recipient].into()));
+        assert_eq!((shown.place.as_str(), shown.fields), ("sh -c echo; read x (recipient)", [Field::Recipient].into()));
         let [had] = found.variables.hits.try_into().unwrap();
-        assert_eq!((had.place.as_str(), had.line.as_deref()), ("sh -c read y", Some("SENDER")));
+        assert_eq!((had.place.as_str(), had.line.as_deref()), ("sh -c echo; read y", Some("SENDER")));
     }
 
     #[test]
