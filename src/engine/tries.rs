@@ -14,6 +14,7 @@ use crate::mail::canary::is_canary;
 use crate::message::payload::{Fragment, Payload};
 use crate::message::shards::{self, Shape};
 use crate::message::{self, MAX_SURBS, Message};
+use crate::mix::back;
 use crate::mix::receipt::slot_wait;
 use crate::mix::route::{self, Front};
 use crate::sphinx::geometry::SURB_LEN;
@@ -287,7 +288,7 @@ impl Mail {
         let ways = if self.row.receipt == Receipts::Off { Vec::new() } else { ways_back(batch, turn, exit, there) };
         let me = &batch.setup.me;
         let expects =
-            self.row.receipt != Receipts::Off && (self.row.tries > 0 || route::may_answer(document, me, &exit));
+            self.row.receipt != Receipts::Off && (self.row.tries > 0 || back::may_answer(document, me, &exit));
         if ways.is_empty() && expects {
             // Keys run short just now, or mixes do: without an answer it would be forgotten unheard.
             return Ok(Cut::NoWayBack);
@@ -376,7 +377,7 @@ fn ways_back<R: CryptoRng>(
     for _ in 0..MAX_SURBS {
         let used: Vec<NodeId> = ways.iter().flat_map(|way| way.path.iter().copied()).collect();
         let used = used.as_slice();
-        let way = |firsts| move |rng: &mut R| route::way_back(document, me, &exit, firsts, used, rng).ok();
+        let way = |firsts| move |rng: &mut R| back::way_back(document, me, &exit, firsts, used, rng).ok();
         // Where a path was wished for, the slot's first hop may be the exit itself: then any mix does.
         let is_free = *hops.node == exit || route::are_of_one_family(document, hops.node, &exit);
         let lasts = if is_free { &[] } else { hops.only() };

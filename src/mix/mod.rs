@@ -1,5 +1,6 @@
 //! Mixing: how long to hold a packet, which way to send it and under which key.
 
+pub mod back;
 pub mod chain;
 pub mod delay;
 pub mod epoch;
