@@ -1,6 +1,7 @@
 //! Whole nodes, with their sockets, threads and disks: started, used, refused and stopped.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "real nodes have a real clock")]
 
 use fog::config::Config;
 use fog::delivery::{self, Deliver, Disposition};
@@ -23,19 +24,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[path = "common/member.rs"]
 mod member;
 
-const NAMES: [&str; 3] = ["entry", "mix", "exit"];
+const NAMES: [&str; 4] = ["entry", "mix", "exit", "mix2"];
 const MAX_MAIL: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A network of an entry, a mix and an exit, on loopback, as quick as it may be.
+/// A network of an entry, two mixes and an exit, on loopback, as quick as it may be.
 struct Network {
     dir: TempDir,
-    configs: [String; 3],
+    configs: [String; 4],
 }
 
 impl Network {
@@ -70,14 +72,14 @@ impl Network {
         for name in NAMES {
             fs::write(dir.path().join(name).join("spool/directory"), document.to_text()).unwrap();
         }
-        let configs = [0, 1, 2].map(|n| {
+        let configs = [0, 1, 2, 3].map(|n| {
             let exit = "[exit]\ndeliver = \"smtp:127.0.0.1:25\"\nfrom = \"Nobody <anonymous@exit.example>\"\n";
             format!(
                 "[node]\nname = \"{}\"\nroles = [{}]\nonion = \"{listen}\"\nlisten = \"{listen}\"\nsockets = \".\"\n{}\
                  [directory]\ntrust = [\"{fingerprint}\"]\n[spool]\npath = \"spool\"\n",
                 NAMES[n],
-                ["", "\"mix\"", "\"exit\""][n],
-                ["", "", exit][n],
+                ["", "\"mix\"", "\"exit\"", "\"mix\""][n],
+                ["", "", exit, ""][n],
                 listen = listens[n],
             )
         });
@@ -144,13 +146,13 @@ fn take(process: &mut UnixStream) -> Deliver {
 }
 
 #[test]
-fn a_letter_crosses_three_nodes_which_then_stop_when_told() {
+fn a_letter_crosses_the_nodes_and_is_answered_for_and_they_stop_when_told() {
     let network = Network::new();
-    let nodes = [0, 1, 2].map(|node| network.start(node));
+    let nodes = [0, 1, 2, 3].map(|node| network.start(node));
     let (entry, exit) = (network.home(0), network.home(2));
 
     let status = line(&mut ask(&entry, "status\n"));
-    assert_eq!((&status["name"], &status["links"]["known"]), (&json!("entry"), &json!(2)));
+    assert_eq!((&status["name"], &status["links"]["known"]), (&json!("entry"), &json!(3)));
     let mut witness = ask(&network.home(1), "witness\n");
     let mut process = UnixStream::connect(exit.join("exit.sock")).unwrap();
 
@@ -169,7 +171,13 @@ fn a_letter_crosses_three_nodes_which_then_stop_when_told() {
         process.write_all(&outcome.encode()).unwrap();
     }
     assert_eq!(line(&mut witness)["event"], "passed");
-    assert_eq!(line(&mut ask(&entry, "status\n"))["links"]["up"], 1);
+    let begin = Instant::now();
+    while line(&mut ask(&entry, "queue list\n"))["mails"] != json!([]) {
+        assert!(begin.elapsed() < PATIENCE, "no receipt has come back");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let up = line(&mut ask(&entry, "status\n"))["links"]["up"].as_u64().unwrap();
+    assert!((1..=2).contains(&up), "it keeps two first hops: {up}");
 
     let second = node::run(&network.config(0), || Err(String::new()), || panic!("not two on one spool")).unwrap_err();
     assert_eq!((second.exit, second.what.as_str()), (ExitCode::Exists, "another node works on this spool"));

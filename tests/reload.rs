@@ -25,14 +25,15 @@ use tempfile::TempDir;
 #[path = "common/member.rs"]
 mod member;
 
-const NAMES: [&str; 3] = ["entry", "mix", "exit"];
+const NAMES: [&str; 4] = ["entry", "mix", "exit", "mix2"];
 const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_MAIL: usize = 1 << 20;
+const LETTER: &[u8] = b"Subject: Tea\r\n\r\nAt five.\r\n";
 
-/// Three nodes, of which nobody has a document yet.
+/// Nodes, of which nobody has a document yet.
 struct Network {
     dir: TempDir,
-    nodes: [Signed; 3],
+    nodes: [Signed; 4],
     authority: IdentityKey,
     epoch: Epoch,
     running: Vec<Child>,
@@ -89,8 +90,8 @@ impl Network {
             "[node]\nname = \"{}\"\nroles = [{}]\nonion = \"{address}\"\nlisten = \"{address}\"\nsockets = \".\"\n{}\
              [directory]\ntrust = [\"{}\"]\n[log]\ntarget = \"stderr\"\n[spool]\npath = \"spool\"\n{more}",
             NAMES[node],
-            ["", "\"mix\"", "\"exit\""][node],
-            ["", "", exit][node],
+            ["", "\"mix\"", "\"exit\"", "\"mix\""][node],
+            ["", "", exit, ""][node],
             self.authority.node_id(),
         );
         fs::write(self.home(node).join("fog.toml"), text).unwrap();
@@ -156,14 +157,14 @@ fn frame(from: &mut impl Read, length: impl FnOnce([u8; 4]) -> usize) -> Vec<u8>
     body
 }
 
-fn hand_in(home: &Path) -> Outcome {
+fn hand_in(home: &Path, mail: &[u8]) -> Outcome {
     let request = Request {
         source: Source::Person,
         dedup: None,
         sender: None,
         recipients: vec![Address::parse("alice@example.com.fog").unwrap()],
         wish: Wish::default(),
-        mail: b"Subject: Tea\r\n\r\nAt five.\r\n".to_vec(),
+        mail: mail.to_vec(),
     };
     let mut stream = UnixStream::connect(home.join("submit.sock")).unwrap();
     stream.write_all(&request.encode().unwrap()).unwrap();
@@ -177,14 +178,14 @@ fn a_changed_configuration_is_taken_and_a_wrong_one_is_not() {
     network.configure(0, "");
     network.give(0, &network.document(network.epoch, &[0, 1, 2], "us"));
     let node = network.start(0);
-    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&network.home(0), LETTER), Outcome::Accepted(..)));
 
     network.configure(0, "max = \"1M\"\n[tor]\nsocks = \"127.0.0.1:9\"\n");
     network.hang_up(node);
     network.says(0, "reload", 1);
     // A mail and its fragment, and no more room: each piece takes 64 K of the megabyte.
     let begin = Instant::now();
-    while !matches!(hand_in(&network.home(0)), Outcome::Temporary(_)) {
+    while !matches!(hand_in(&network.home(0), LETTER), Outcome::Temporary(_)) {
         assert!(begin.elapsed() < PATIENCE, "spool.max is not taken");
     }
 
@@ -219,11 +220,11 @@ fn who_asks_not_to_be_written_to_is_not_after_the_next_reload() {
     let mut block = block.spawn().unwrap();
     block.stdin.take().unwrap().write_all(b"alice@example.com\n").unwrap();
     assert!(block.wait().unwrap().success());
-    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(..)), "the node goes by what it has read");
+    assert!(matches!(hand_in(&network.home(0), LETTER), Outcome::Accepted(..)), "the node goes by what it has read");
     network.hang_up(node);
     network.says(0, "reload", 1);
     let begin = Instant::now();
-    while hand_in(&network.home(0)) != Outcome::Permanent(Reason::Blocked) {
+    while hand_in(&network.home(0), LETTER) != Outcome::Permanent(Reason::Blocked) {
         assert!(begin.elapsed() < PATIENCE, "the list is not taken");
     }
 
@@ -232,7 +233,7 @@ fn who_asks_not_to_be_written_to_is_not_after_the_next_reload() {
     fs::write(&list, "alice@example.com\n").unwrap();
     network.hang_up(node);
     network.says(0, &format!("config-rejected: at={}", list.display()), 1);
-    assert_eq!(hand_in(&network.home(0)), Outcome::Permanent(Reason::Blocked));
+    assert_eq!(hand_in(&network.home(0), LETTER), Outcome::Permanent(Reason::Blocked));
 
     // Nor is one that is gone, or that was never there: nobody has asked to be written to again.
     fs::remove_file(&list).unwrap();
@@ -241,7 +242,7 @@ fn who_asks_not_to_be_written_to_is_not_after_the_next_reload() {
     network.configure(0, "[exit]\nblock = \"blokc\"\n");
     network.hang_up(node);
     network.says(0, &format!("config-rejected: at={}", network.home(0).join("blokc").display()), 1);
-    assert_eq!(hand_in(&network.home(0)), Outcome::Permanent(Reason::Blocked));
+    assert_eq!(hand_in(&network.home(0), LETTER), Outcome::Permanent(Reason::Blocked));
 }
 
 #[test]
@@ -308,7 +309,7 @@ fn a_node_that_is_an_onion_reaches_others_through_tor_alone() {
     let text = fs::read_to_string(&config).unwrap().replace(&own, &format!("onion = \"{ONION}\""));
     fs::write(&config, text).unwrap();
     network.start(0);
-    assert!(matches!(hand_in(&network.home(0)), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&network.home(0), LETTER), Outcome::Accepted(..)));
     tor.set_nonblocking(true).unwrap();
     let begin = Instant::now();
     let mut asked = loop {
@@ -329,14 +330,14 @@ fn a_node_that_is_an_onion_reaches_others_through_tor_alone() {
 fn mail_flows_to_a_node_that_a_new_document_adds() {
     let mut network = Network::new();
     let before = network.document(Epoch(network.epoch.0 - 1), &[0, 1], "us");
-    let now = network.document(network.epoch, &[0, 1, 2], "us");
-    for node in 0..3 {
+    let now = network.document(network.epoch, &[0, 1, 2, 3], "us");
+    for node in 0..4 {
         network.configure(node, "");
-        network.give(node, if node == 2 { &now } else { &before });
+        network.give(node, if node >= 2 { &now } else { &before });
     }
-    let processes = [0, 1, 2].map(|node| network.start(node));
+    let processes = [0, 1, 2, 3].map(|node| network.start(node));
     let (entry, exit) = (network.home(0), network.home(2));
-    assert!(!matches!(hand_in(&entry), Outcome::Accepted(..)), "there is no exit yet");
+    assert!(!matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)), "there is no exit yet");
     assert_eq!(status(&entry)["links"]["known"], 1);
 
     for node in [0, 1] {
@@ -346,19 +347,84 @@ fn mail_flows_to_a_node_that_a_new_document_adds() {
     }
     let mut process = UnixStream::connect(exit.join("exit.sock")).unwrap();
     process.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert!(matches!(hand_in(&entry), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)));
     let body = frame(&mut process, |prefix| Deliver::body_len(prefix, MAX_MAIL).unwrap());
     let mail = String::from_utf8(Deliver::decode(&body, MAX_MAIL).unwrap().mail).unwrap();
     assert!(mail.contains("At five."), "{mail}");
     let status = status(&entry);
-    assert_eq!((&status["links"]["known"], &status["directory"]["epoch"]), (&2.into(), &network.epoch.0.into()));
+    assert_eq!((&status["links"]["known"], &status["directory"]["epoch"]), (&3.into(), &network.epoch.0.into()));
+}
+
+/// The way back needs a mix more than the way there. What nobody would miss is not sent, but where the operator or the
+/// mail says that it need not be missed.
+#[test]
+fn where_no_receipt_could_come_back_mail_waits_unless_it_does_without() {
+    let mut network = Network::new();
+    let document = network.document(network.epoch, &[0, 1, 2], "us");
+    for node in 0..3 {
+        network.configure(node, "");
+        network.give(node, &document);
+    }
+    let node = [0, 1, 2].map(|node| network.start(node))[0];
+    let (entry, exit) = (network.home(0), network.home(2));
+    network.says(0, "no-way-back", 1);
+    let said = status(&entry);
+    assert_eq!((&said["can_send"], &said["warnings"]), (&false.into(), &serde_json::json!(["no-way-back"])));
+    let fog = |verb: &[&str]| {
+        let mut fog = Command::new(env!("CARGO_BIN_EXE_fog"));
+        let said = fog.args(verb).arg("--config").arg(entry.join("fog.toml")).output().unwrap();
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let checked = fog(&["check", "--offline"]);
+    assert!(checked.contains("3 nodes are not enough for receipts") && checked.contains("entry.receipts"), "{checked}");
+    let nagios = fog(&["status", "--nagios"]);
+    assert!(nagios.starts_with("FOG CRITICAL - no-way-back; "), "{nagios}");
+    assert!(
+        fog(&["route", "alice@example.com"]).contains("no: there are not enough nodes for a receipt; it would wait")
+    );
+
+    let mut process = UnixStream::connect(exit.join("exit.sock")).unwrap();
+    process.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut next = || {
+        let body = frame(&mut process, |prefix| Deliver::body_len(prefix, MAX_MAIL).unwrap());
+        String::from_utf8(Deliver::decode(&body, MAX_MAIL).unwrap().mail).unwrap()
+    };
+    assert!(matches!(hand_in(&entry, b"Subject: it waits\r\n\r\nAt five.\r\n"), Outcome::Accepted(..)));
+    let without = b"Subject: it goes\r\nX-Fog-Receipt: no\r\n\r\nAt five.\r\n";
+    assert!(matches!(hand_in(&entry, without), Outcome::Accepted(..)));
+    assert!(next().contains("it goes"));
+    let chained = |header: &str| {
+        let mail = format!("{header}Subject: along a chain\n\nAt five.\n");
+        let mut fog = Command::new(env!("CARGO_BIN_EXE_fog"));
+        fog.args(["send", "-l", "mix,exit", "alice@example.com"]).arg("--config").arg(entry.join("fog.toml"));
+        let mut fog = fog.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        fog.stdin.take().unwrap().write_all(mail.as_bytes()).unwrap();
+        let said = fog.wait_with_output().unwrap();
+        (said.status.code().unwrap(), String::from_utf8(said.stderr).unwrap())
+    };
+    let (code, said) = chained("");
+    assert!(code == 64 && said.contains("no path of the network can go along the chain"), "{code}: {said}");
+    assert_eq!(chained("X-Fog-Receipt: no\n").0, 0);
+    assert!(next().contains("along a chain"));
+
+    let config = entry.join("fog.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[entry]\nreceipts = \"no\"\n")).unwrap();
+    network.hang_up(node);
+    network.says(0, "reload", 1);
+    let said = status(&entry);
+    assert_eq!((&said["can_send"], &said["warnings"]), (&true.into(), &serde_json::json!([])));
+    assert!(matches!(hand_in(&entry, b"Subject: it goes, too\r\n\r\nAt five.\r\n"), Outcome::Accepted(..)));
+    assert!(next().contains("it goes, too"));
+    let queue = fog(&["queue", "list"]);
+    assert!(queue.lines().filter(|line| line.contains("waiting")).count() == 1, "{queue}");
 }
 
 #[test]
 fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_wrong() {
     let mut network = Network::new();
-    let document = network.document(network.epoch, &[0, 1, 2], "us");
-    for node in 0..3 {
+    let document = network.document(network.epoch, &[0, 1, 2, 3], "us");
+    for node in 0..4 {
         network.configure(node, "");
         network.give(node, &document);
         network.start(node);
@@ -375,7 +441,7 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     let config = home.join("fog.toml");
     let log = || fs::read_to_string(home.join("exit.log")).unwrap();
     let said = |line: &str| log().lines().filter(|said| *said == line).count();
-    assert!(matches!(hand_in(&entry), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)));
     comes_to("mail", 1);
 
     let good = fs::read_to_string(&config).unwrap();
@@ -390,7 +456,7 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     };
     fs::write(&config, good.replace("maildir:mail", "mail")).unwrap();
     hang_up_until(&format!("fog/exit: config-rejected: at={}:8:11", config.display()));
-    assert!(matches!(hand_in(&entry), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)));
     comes_to("mail", 2);
 
     let other = good.replace("maildir:mail", "maildir:other").replace("sockets = \".\"", "sockets = \"..\"");
@@ -399,12 +465,12 @@ fn an_exit_takes_its_new_target_and_keeps_the_old_one_when_the_configuration_is_
     for _ in 0..2 {
         hang_up_until("fog/exit: reload: waiting=node.sockets+entry.suffix");
     }
-    assert!(matches!(hand_in(&entry), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)));
     comes_to("other", 1);
 
     // An exit that is to be none goes on until it is stopped, or mail that is on its way to it would wait for nobody.
     fs::write(&config, good.replace("roles = [\"exit\"]", "roles = [\"mix\"]")).unwrap();
     hang_up_until("fog/exit: reload: waiting=node.roles");
-    assert!(matches!(hand_in(&entry), Outcome::Accepted(..)));
+    assert!(matches!(hand_in(&entry, LETTER), Outcome::Accepted(..)));
     comes_to("other", 2);
 }

@@ -14,7 +14,7 @@ use crate::engine::pieces_of;
 use crate::id::NodeId;
 use crate::mail::address::Address;
 use crate::mail::hidden::is_door;
-use crate::mix::chain::Chain;
+use crate::mix::back::Reach;
 use crate::mix::forecast::{Forecast, Pieces, crowd, forecast};
 use crate::mix::route;
 use crate::sys::clock;
@@ -181,8 +181,12 @@ fn hindrance(
     if now >= document.valid_until() {
         return Some(Hindrance::new(ExitCode::No, "the directory document has expired: fog directory fetch"));
     }
-    let is_possible = route::is_possible(document, &me, exits, &Chain::default());
-    (!is_possible).then(|| Hindrance::new(ExitCode::No, "there are not enough nodes for a path; it would wait"))
+    let why = match Reach::of(document, &me, exits, config.entry.receipts) {
+        Reach::Whole => return None,
+        Reach::NoWayBack => "there are not enough nodes for a receipt; it would wait",
+        Reach::NoPath => "there are not enough nodes for a path; it would wait",
+    };
+    Some(Hindrance::new(ExitCode::No, why))
 }
 
 /// What the running node has against it.
@@ -360,6 +364,7 @@ mod tests {
     #[test]
     fn what_hinders_a_mail_is_told_with_a_code_of_its_own() {
         let (six, three) = (document(6, |_| {}), document(3, |_| {}));
+        let apart = document(3, |params| params.hops = 2);
         let fails = |exit| Err(CliError::new(exit, "trouble"));
         let cannot = Ok(json!({ "can_send": false, "period": null }));
         let low = Ok(json!({ "can_send": true, "period": null, "warnings": ["tor-down", "disk-low"] }));
@@ -371,7 +376,8 @@ mod tests {
             ("a%b@example.com", 1, &six, well(), 1, Some(ExitCode::Address), "such an address"),
             ("a@example.com", 3 << 20, &six, well(), 1, Some(ExitCode::No), "larger than 2M"),
             ("a@example.com", 1, &six, well(), 73, Some(ExitCode::No), "expired"),
-            ("a@example.com", 1, &three, well(), 1, Some(ExitCode::No), "not enough nodes"),
+            ("a@example.com", 1, &three, well(), 1, Some(ExitCode::No), "not enough nodes for a path"),
+            ("a@example.com", 1, &apart, well(), 1, Some(ExitCode::No), "not enough nodes for a receipt"),
             ("a@example.com", 1, &six, fails(ExitCode::Unavailable), 1, Some(ExitCode::Unavailable), "not running"),
             ("a@example.com", 1, &six, fails(ExitCode::Permission), 1, Some(ExitCode::Permission), "trouble"),
             ("a@example.com", 1, &six, cannot, 1, Some(ExitCode::No), "can send nothing"),

@@ -71,8 +71,17 @@ pub fn nagios(global: &Global) -> (String, ExitCode) {
 
 /// What hinders mail is critical; what may come right by itself is a warning.
 fn verdict(status: &Value) -> (&'static str, ExitCode) {
-    let critical =
-        ["fork", "clock-off", "clock-set-back", "directory-stale", "n-1", "not-enough-nodes", "disk-low", "spool-full"];
+    let critical = [
+        "fork",
+        "clock-off",
+        "clock-set-back",
+        "directory-stale",
+        "n-1",
+        "not-enough-nodes",
+        "no-way-back",
+        "disk-low",
+        "spool-full",
+    ];
     let warnings = words(status);
     let no_links = member(status, &["links", "up"]) == 0 && member(status, &["tor"]) == "down";
     if no_links || warnings.iter().any(|warning| critical.contains(warning)) {
@@ -237,6 +246,7 @@ fn sentence(warning: &str) -> &str {
         "clock-set-back" => "this node's clock was set back: is it right? timedatectl",
         "directory-stale" => "expired directory: get a new one, then systemctl reload fog-node",
         "not-enough-nodes" => "the directory document has too few nodes for a path",
+        "no-way-back" => "too few nodes for receipts, and without them mail could get lost unheard: fog check",
         "directory-unsigned" => "this authority could not sign the next directory document",
         "disk-low" => "the disk is nearly full: mail waits in the MTA (spool.reserve)",
         "spool-full" => "the spool is full: mail waits in the MTA (spool.max)",

@@ -1,9 +1,10 @@
 //! Whether a mail is taken, and what of it.
 
 use super::Batch;
-use super::entry::{max_size, size};
+use super::entry::{max_size, receipts_of, size};
+use super::journey::Receipts;
 use crate::directory::Document;
-use crate::id::MessageId;
+use crate::id::{MessageId, NodeId};
 use crate::mail::address::Address;
 use crate::mail::canary::is_canary;
 use crate::mail::hidden::is_door;
@@ -11,7 +12,7 @@ use crate::mail::sanitize::{self, EntryRules, Refused};
 use crate::mail::{news, sameness};
 use crate::message::{self, Message};
 use crate::mix::chain::Chain;
-use crate::mix::route;
+use crate::mix::{back, route};
 use crate::store::{Marks, StoreError};
 use crate::submit::{MARK_LEN, Reason, Request, Source};
 use rand_core::CryptoRng;
@@ -244,11 +245,26 @@ pub(super) fn clean<R: CryptoRng>(
         _ if exits.is_empty() => return Err(Reason::NoExit),
         Some(wished) if route::is_exit(document, wished) && !exits.contains(wished) => return Err(Reason::ChainExit),
         // Without a wish it waits for a network that is large enough.
-        _ if !chain.is_any() && !route::is_possible(document, &batch.setup.me, &exits, chain) => {
+        _ if !chain.is_any() && !is_possible(batch, document, request, &exits, chain) => {
             return Err(Reason::ChainImpossible);
         }
         _ => {}
     }
     let message = Message { recipient: target.clone(), mail, id, surbs: Vec::new() };
     message::pack(&message).map_err(|_| Reason::MailTooBig)
+}
+
+/// Whether a path along `chain` leads to one of `exits`, and back if there is to be a receipt.
+fn is_possible<R>(
+    batch: &Batch<'_, '_, R>,
+    document: &Document,
+    request: &Request,
+    exits: &[NodeId],
+    chain: &Chain,
+) -> bool {
+    let me = &batch.setup.me;
+    match receipts_of(batch, request) {
+        Receipts::Off => route::is_possible(document, me, exits, chain),
+        Receipts::On | Receipts::Told => route::is_possible(document, me, &back::answering(document, me, exits), chain),
+    }
 }

@@ -277,7 +277,7 @@ fn remember<R>(batch: &mut Batch<'_, '_, R>, ids: &Ids) -> Result<(), StoreError
 }
 
 /// Whether there are to be receipts for this mail, and who hears of them.
-fn receipts_of<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Receipts {
+pub(super) fn receipts_of<R>(batch: &Batch<'_, '_, R>, request: &Request) -> Receipts {
     match notice::asked(&request.mail) {
         Some(false) => Receipts::Off,
         _ if !batch.setup.entry.receipts => Receipts::Off,

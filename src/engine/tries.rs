@@ -231,7 +231,7 @@ impl Mail {
     }
 
     /// The exit of the last try, as long as that is to be asked again: it hands the mail out once, however often it comes.
-    /// Else one that has not been tried in vain, if there is any.
+    /// Else one that has not been tried in vain, if there is any. Only one that can answer, if answers are wished for.
     fn choose_exit<R: CryptoRng>(
         &self,
         batch: &mut Batch<'_, '_, R>,
@@ -239,7 +239,10 @@ impl Mail {
         message: &Message,
     ) -> Option<NodeId> {
         let (row, me) = (&self.row, &batch.setup.me);
-        let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
+        let mut all = route::exits_for(document, &message.recipient, size(message.mail.len()));
+        if row.receipt != Receipts::Off {
+            all = back::answering(document, me, &all);
+        }
         let again = row.exit.filter(|exit| !row.tried.contains(exit));
         let again = again.filter(|exit| all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
@@ -286,10 +289,7 @@ impl Mail {
             return Ok(Cut::TooLate);
         }
         let ways = if self.row.receipt == Receipts::Off { Vec::new() } else { ways_back(batch, turn, exit, there) };
-        let me = &batch.setup.me;
-        let expects =
-            self.row.receipt != Receipts::Off && (self.row.tries > 0 || back::may_answer(document, me, &exit));
-        if ways.is_empty() && expects {
+        if ways.is_empty() && self.row.receipt != Receipts::Off {
             // Keys run short just now, or mixes do: without an answer it would be forgotten unheard.
             return Ok(Cut::NoWayBack);
         }

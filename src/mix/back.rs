@@ -1,27 +1,59 @@
 //! Which way an answer comes back.
 
+use super::chain::Chain;
 use super::random::choose;
-use super::route::{NotEnoughNodes, are_kin};
+use super::route::{NotEnoughNodes, are_kin, is_possible};
 use crate::directory::{Descriptor, Document};
 use crate::id::NodeId;
 use rand_core::CryptoRng;
 
-/// Whether there can be answers from `exit` to us when all nodes are well, in a network that is not too small for it.
+/// How far a mail of ours comes by a document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// To an exit, and its receipt comes back, if there is to be one.
+    Whole,
+    /// No receipt could come back: a mail that needs one waits.
+    NoWayBack,
+    /// There is no path: it waits.
+    NoPath,
+}
+
+impl Reach {
+    /// That of a mail to one of `exits`, with a receipt or without.
+    #[must_use]
+    pub fn of(document: &Document, me: &NodeId, exits: &[NodeId], receipt: bool) -> Self {
+        let goes = |exits: &[NodeId]| is_possible(document, me, exits, &Chain::default());
+        if !goes(exits) {
+            return Self::NoPath;
+        }
+        if receipt && !goes(&answering(document, me, exits)) { Self::NoWayBack } else { Self::Whole }
+    }
+}
+
+/// Those of `exits` from which answers can come back to us when all nodes are well: not every network is large enough.
 #[must_use]
-pub fn may_answer(document: &Document, me: &NodeId, exit: &NodeId) -> bool {
+pub fn answering(document: &Document, me: &NodeId, exits: &[NodeId]) -> Vec<NodeId> {
+    exits.iter().filter(|exit| may_answer(document, me, exit)).copied().collect()
+}
+
+fn may_answer(document: &Document, me: &NodeId, exit: &NodeId) -> bool {
+    let Some(ours) = document.node(me) else { return false };
+    let hops = usize::from(document.params().hops);
     let families = |is_theirs: bool| {
-        let (ours, theirs) = (document.node(me), document.node(exit));
+        let theirs = document.node(exit);
         let mut left: Vec<_> = document.nodes().filter(|(id, node)| node.mix && *id != me).collect();
-        left.retain(|(_, node)| ours.is_none_or(|ours| !are_kin(ours, node)));
+        left.retain(|(_, node)| !are_kin(ours, node));
         left.retain(|(id, node)| (*id == exit || theirs.is_some_and(|theirs| are_kin(theirs, node))) == is_theirs);
         let mut count: usize = 0;
-        while let Some((_, node)) = left.pop() {
+        // More than a path has are as good.
+        while count < hops
+            && let Some((_, node)) = left.pop()
+        {
             count += 1;
             left.retain(|(_, other)| !are_kin(node, other));
         }
         count
     };
-    let hops = usize::from(document.params().hops);
     // The two ends are others than the exit; between them it may stand itself.
     let between = if hops > 2 { families(true).min(1) } else { 0 };
     families(false).saturating_add(between) >= hops
@@ -76,7 +108,8 @@ mod tests {
     use super::super::random::tests::{chi_squared, rng};
     use super::super::route::tests::{id, mix, of_hops};
     use super::*;
-    use crate::directory::fixture::{descriptor, document};
+    use crate::directory::Contents;
+    use crate::directory::fixture::{at, contents, descriptor, document, signed_text, trust};
     use std::collections::BTreeSet;
 
     #[test]
@@ -132,7 +165,37 @@ mod tests {
         assert_eq!(way_back(&three, &id(1), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes));
         let two_hops = of_hops(2, 3);
         assert_eq!(way_back(&two_hops, &id(1), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes), "there is no between");
-        assert!(!may_answer(&two_hops, &id(1), &id(2)) && may_answer(&of_hops(2, 4), &id(1), &id(2)));
+        for (document, may) in [(&two_hops, false), (&of_hops(2, 4), true), (&small, true), (&three, false)] {
+            assert_eq!(may_answer(document, &id(1), &id(2)), may);
+        }
         assert_eq!(way_back(&small, &id(9), &id(2), &[], &[], &mut rng), Err(NotEnoughNodes), "nobody can write to us");
+        assert!(!may_answer(&small, &id(9), &id(2)));
+    }
+
+    #[test]
+    fn with_a_receipt_a_mail_needs_an_exit_that_can_answer() {
+        // 3 and 4 are exits and no mixes. 2 is of the operator of 3: answers of 3 have 5 alone to go by.
+        let kin = |n, node: Descriptor| (n, Descriptor { family: Some("kin".into()), ..node });
+        let (mut apart, end) = (contents(1, 1, []), |n| Descriptor { mix: false, ..descriptor(n) });
+        apart.params.hops = 2;
+        let with = |nodes: Vec<(u8, Descriptor)>| {
+            let nodes = contents(1, 1, nodes).nodes;
+            Document::verify(&signed_text(&Contents { nodes, ..apart.clone() }, [101]), &trust(1, 1), at(1), None)
+                .unwrap()
+        };
+        let all = vec![mix(1, None), kin(2, descriptor(2)), kin(3, end(3)), (4, end(4)), mix(5, None)];
+        let (exits, me) = ([id(3), id(4)], id(1));
+        let document = with(all.clone());
+        assert_eq!(answering(&document, &me, &exits), [id(4)]);
+        let reach = |exits: &[NodeId], receipt| Reach::of(&document, &me, exits, receipt);
+        assert_eq!([reach(&exits, true), reach(&exits, false)], [Reach::Whole; 2]);
+        assert_eq!([reach(&exits[..1], true), reach(&exits[..1], false)], [Reach::NoWayBack, Reach::Whole]);
+        let without_five = with(all[..4].to_vec());
+        assert_eq!(
+            Reach::of(&without_five, &me, &exits, true),
+            Reach::NoWayBack,
+            "to 4 by 2, and no other mix for an answer"
+        );
+        assert_eq!(Reach::of(&without_five, &me, &exits[..1], false), Reach::NoPath);
     }
 }

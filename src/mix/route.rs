@@ -71,12 +71,6 @@ pub fn may_begin(document: &Document, me: &NodeId, exit: &NodeId, chain: &Chain,
     matches!(mixes.first(), Some(None)) && left.is_some_and(|left| left.iter().any(|(id, _)| *id == first))
 }
 
-/// Whether there is a path for a mail of ours to any exit at all.
-#[must_use]
-pub fn is_there_any(document: &Document, me: &NodeId) -> bool {
-    is_possible(document, me, &all_exits(document), &Chain::default())
-}
-
 /// What stands in front of the last hop of a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Front<'a> {
@@ -190,7 +184,9 @@ pub fn is_exit(document: &Document, id: &NodeId) -> bool {
     document.node(id).is_some_and(|node| node.exit.is_some())
 }
 
-fn all_exits(document: &Document) -> Vec<NodeId> {
+/// All exits of the document, by id.
+#[must_use]
+pub fn all_exits(document: &Document) -> Vec<NodeId> {
     document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect()
 }
 

@@ -125,7 +125,7 @@ async fn serve(
     let Node { engine, us, ours, pace, road, envelope_from, max_mail, demo, is_anybody_blocked, document, own, .. } =
         node;
     let road = Arc::new(road);
-    let directory = status::Directory { forked, ..status::Directory::new(&document, &ours.id) };
+    let directory = status::Directory { forked, ..status::Directory::new(&document, &ours.id, config.entry.receipts) };
     let (shown, directory) = watch::channel(directory);
     let (documents, known) = watch::channel(Arc::new(us));
     let (fetched, fetches) = mpsc::channel(1);

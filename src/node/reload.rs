@@ -12,6 +12,8 @@ use super::status::Directory;
 use crate::config::{self, Config};
 use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
+use crate::mix::back::Reach;
+use crate::mix::route;
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::log::{self, Danger, Program, log};
 use crate::sys::{block_file, clock};
@@ -71,6 +73,9 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         log(Program::Node, log::Event::Reload { waiting: &waiting(self.started, &config) });
         // Of the spool and the role it was started with; others wait for the next start.
         self.config = until_next_start(self.started, config);
+        // Whether receipts are wished for may be another matter now.
+        let reach = self.reach();
+        self.shown.send_modify(|shown| shown.reach = reach);
         self.aim();
         if let Err(not) = self.look_into_spool().await {
             tell(not.fault());
@@ -160,12 +165,16 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         let before = std::mem::replace(&mut self.document, document);
         let ours = Arc::clone(&self.known.borrow());
         let us = us(&self.document, Some(&before), &self.ours, &ours.link_secret, ours.doubts.clone());
-        let shown = Directory::new(&self.document, &self.ours.id);
+        let shown = Directory::new(&self.document, &self.ours.id, self.config.entry.receipts);
         self.known.send_replace(Arc::new(us));
         self.told.clear();
         self.aim();
         announce(&self.config, &self.document, &shown);
         self.shown.send_replace(shown);
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::of(&self.document, &self.ours.id, &route::all_exits(&self.document), self.config.entry.receipts)
     }
 
     fn aim(&self) {
@@ -178,8 +187,10 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
 pub(super) fn announce(config: &Config, document: &Document, directory: &Directory) {
     document::note(config, document);
     log(Program::Node, log::Event::Directory { epoch: directory.epoch });
-    if !directory.has_paths {
-        log(Program::Node, log::Event::NotEnoughNodes);
+    match directory.reach {
+        Reach::Whole => {}
+        Reach::NoWayBack => log(Program::Node, log::Event::NoWayBack),
+        Reach::NoPath => log(Program::Node, log::Event::NotEnoughNodes),
     }
 }
 

@@ -6,6 +6,7 @@ use super::dial::Road;
 use crate::directory::{Document, Roles};
 use crate::engine::ClockFault;
 use crate::id::{Epoch, NodeId};
+use crate::mix::back::Reach;
 use crate::mix::route;
 use crate::sys::clock;
 use crate::sys::summary::{Room, Rounded, Summary};
@@ -62,8 +63,8 @@ pub struct Directory {
     pub signed_by: usize,
     /// Of how many.
     pub authorities: usize,
-    /// Whether it has a path for a mail of this node.
-    pub has_paths: bool,
+    /// How far a mail of this node comes by it.
+    pub reach: Reach,
     /// Whether there is another document of its epoch.
     pub forked: bool,
 }
@@ -77,6 +78,7 @@ enum Warning {
     HeldBack,
     DirectoryStale,
     NotEnoughNodes,
+    NoWayBack,
     DirectoryUnsigned,
     DiskLow,
     SpoolFull,
@@ -95,6 +97,7 @@ impl Warning {
             Self::HeldBack => "n-1",
             Self::DirectoryStale => "directory-stale",
             Self::NotEnoughNodes => "not-enough-nodes",
+            Self::NoWayBack => "no-way-back",
             Self::DirectoryUnsigned => "directory-unsigned",
             Self::DiskLow => "disk-low",
             Self::SpoolFull => "spool-full",
@@ -106,9 +109,9 @@ impl Warning {
 }
 
 impl Directory {
-    /// What there is to say of `document` to the node `me`.
+    /// What there is to say of `document` to the node `me`, which wishes for receipts or doesn't.
     #[must_use]
-    pub fn new(document: &Document, me: &NodeId) -> Self {
+    pub fn new(document: &Document, me: &NodeId, receipts: bool) -> Self {
         let others = || document.nodes().filter(|(id, _)| *id != me);
         Self {
             epoch: document.epoch(),
@@ -117,7 +120,7 @@ impl Directory {
             exits: others().filter(|(_, node)| node.exit.is_some()).count(),
             signed_by: document.signers().count(),
             authorities: document.contents().authorities.len(),
-            has_paths: route::is_there_any(document, me),
+            reach: Reach::of(document, me, &route::all_exits(document), receipts),
             forked: false,
         }
     }
@@ -139,7 +142,7 @@ impl Status {
             "version": env!("CARGO_PKG_VERSION"),
             "roles": { "mix": self.roles.mix, "exit": self.roles.exit, "authority": self.roles.authority },
             "up_since": rfc3339(self.up_since),
-            "can_send": directory.has_paths
+            "can_send": directory.reach == Reach::Whole
                 && !directory.forked
                 && !directory.is_stale()
                 && self.clock.borrow().is_none(),
@@ -166,7 +169,8 @@ impl Status {
             (clock == Some(ClockFault::SetBack), Warning::ClockSetBack),
             (self.held_back.load(Ordering::Relaxed), Warning::HeldBack),
             (directory.is_stale(), Warning::DirectoryStale),
-            (!directory.has_paths, Warning::NotEnoughNodes),
+            (directory.reach == Reach::NoPath, Warning::NotEnoughNodes),
+            (directory.reach == Reach::NoWayBack, Warning::NoWayBack),
             (is_unsigned, Warning::DirectoryUnsigned),
             (self.disk_is_low.load(Ordering::Relaxed), Warning::DiskLow),
             (room == Room::Full, Warning::SpoolFull),
@@ -238,7 +242,7 @@ pub(super) mod tests {
             exits: 2,
             signed_by: 4,
             authorities: 5,
-            has_paths: true,
+            reach: Reach::Whole,
             forked: false,
         };
         Status {
@@ -293,11 +297,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn where_no_receipt_could_come_back_nothing_is_sent() {
+        let status = status();
+        let directory = Directory { reach: Reach::NoWayBack, ..status.directory.borrow().clone() };
+        let said = Status { directory: watch::channel(directory).1, ..status }.to_json();
+        assert_eq!((&said["warnings"], &said["can_send"]), (&json!(["no-way-back"]), &json!(false)));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_the_worst_first() {
         let status = status();
         let directory = Directory {
             valid_until: Time::from_secs(1),
-            has_paths: false,
+            reach: Reach::NoPath,
             forked: true,
             ..status.directory.borrow().clone()
         };

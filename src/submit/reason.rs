@@ -177,7 +177,7 @@ impl Reason {
             Self::ChainLength => "Give as many names as the network has hops; `fog directory show` says how many.",
             Self::ChainImpossible => {
                 "Mixes stand in front and an exit at the end; none twice, none this node or of its family, and no two \
-                 of one family."
+                 of one family. There has to be a way for the exit's answer, too, but for X-Fog-Receipt: no."
             }
             Self::ChainExit => "`fog directory show` lists what each exit takes; with * at the end one is chosen.",
             Self::TooManyCopies => "Send fewer copies, or a smaller mail.",

@@ -59,6 +59,8 @@ pub enum Event<'a> {
     },
     /// The directory document has no path for a mail of this node: nothing is sent.
     NotEnoughNodes,
+    /// It has none for its receipt: nothing is sent that needs one.
+    NoWayBack,
     /// Packets were dropped in the period that is over.
     Dropped {
         /// How long it was.
@@ -199,6 +201,7 @@ impl Event<'_> {
             Self::DirectoryStale { .. } => ("directory-stale", Warning),
             Self::DirectoryRejected { .. } => ("directory-rejected", Warning),
             Self::NotEnoughNodes => ("not-enough-nodes", Error),
+            Self::NoWayBack => ("no-way-back", Error),
             Self::Dropped { .. } => ("dropped", Notice),
             Self::Refused { .. } => ("refused", Notice),
             Self::ExitDeferred { .. } => ("exit-deferred", Notice),
@@ -259,6 +262,7 @@ impl fmt::Display for Event<'_> {
             | Self::Stop
             | Self::TorUp
             | Self::NotEnoughNodes
+            | Self::NoWayBack
             | Self::CommitUndone
             | Self::DiskLow
             | Self::DiskRoom
@@ -391,6 +395,7 @@ mod tests {
             Event::DirectoryUnsigned { epoch },
             Event::DescriptorRefused { why: Verdict::Name },
             Event::NotEnoughNodes,
+            Event::NoWayBack,
             Event::Dropped { period, packets: some },
             Event::Refused { period, mails: some },
             Event::ExitDeferred { period, mails: some },

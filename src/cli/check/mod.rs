@@ -121,7 +121,7 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
         findings.push(network::membership(document, key, config, now));
         findings.extend(network::mix_keys(document, key, config, now));
         findings.extend(network::authority(document, config));
-        findings.push(network::paths(document, key));
+        findings.push(network::paths(document, key, config));
         findings.push(network::uptimes(document, key));
     }
     if let Some(key) = &key {

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::directory::{Descriptor, Document};
 use crate::id::NodeId;
 use crate::mail::address::Address;
-use crate::mix::chain::Chain;
+use crate::mix::back::Reach;
 use crate::mix::route;
 use crate::sphinx::xwing::MixKey;
 use crate::store;
@@ -173,16 +173,25 @@ pub(super) fn uptimes(document: &Document, key: &NodeKey) -> Finding {
     Finding::good("uptime", format!("left out of paths until they are better: {}", others.join(", ")))
 }
 
-/// Whether a mail can go out by the document at all, from here.
-pub(super) fn paths(document: &Document, key: &NodeKey) -> Finding {
+/// Whether a mail can go out by the document at all, from here, and its receipt come back.
+pub(super) fn paths(document: &Document, key: &NodeKey, config: &Config) -> Finding {
     let me = key.identity.node_id();
     let somebody = Address::parse("somebody@example.com").expect("a constant that is an address");
     let exits = route::exits_for(document, &somebody, 1);
     let (nodes, hops) = (document.nodes().count(), document.params().hops);
-    if route::is_possible(document, &me, &exits, &Chain::from_hops(Vec::new())) {
-        return Finding::good("network", format!("{nodes} nodes, {} exits that write to anybody", exits.len()));
+    match Reach::of(document, &me, &exits, config.entry.receipts) {
+        Reach::Whole => Finding::good("network", format!("{nodes} nodes, {} exits that write to anybody", exits.len())),
+        Reach::NoWayBack => {
+            let says =
+                format!("{nodes} nodes are not enough for receipts, over {hops} mixes beside the exit: mail waits");
+            Finding::wrong("network", says).hint(
+                "it takes a mix more, of another family; or set entry.receipts = \"no\": what gets lost then, nobody knows",
+            )
+        }
+        Reach::NoPath => {
+            let says = format!("{nodes} nodes are not enough for a path of {hops} hops: mail waits");
+            Finding::wrong("network", says)
+                .hint("it takes as many others as hops, of different families and with an exit among them")
+        }
     }
-    let says = format!("{nodes} nodes are not enough for a path of {hops} hops: mail waits");
-    Finding::wrong("network", says)
-        .hint("it takes as many others as hops, of different families and with an exit among them")
 }
