@@ -141,7 +141,7 @@ impl Entry {
             mail.row.stage = Stage::Held(batch.now.plus(batch.epoch_length / UNPROVED));
             return batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &mail.row.encode(), batch.rng);
         }
-        let fate = if mail.row.tries == 0 { Fate::NeverLeft } else { Fate::Unanswered };
+        let fate = if mail.row.has_stayed() { Fate::NeverLeft } else { Fate::Unanswered };
         match self.end(batch, exit, id, fate) {
             // There is no room to say so in: it is said when there is.
             Err(StoreError::Full) => {

@@ -120,6 +120,14 @@ impl Spooled {
         self.tries == 0 || self.tries == 1 && matches!(self.stage, Stage::Leaving(_))
     }
 
+    /// Whether nothing of it has ever left.
+    pub(super) fn has_stayed(&self) -> bool {
+        match &self.stage {
+            Stage::Leaving(Try { arrives, .. }) => self.tries <= 1 && arrives.as_millis() == 0,
+            _ => self.tries == 0,
+        }
+    }
+
     /// When something becomes of it without a slot or a packet, in a node that has been there for what comes since a while before
     /// `hears_from`.
     pub(super) fn wakes(&self, hears_from: Option<Time>) -> Time {
@@ -519,6 +527,25 @@ mod tests {
             assert_eq!(mail.hear(EXIT, status, now(), &params), heard);
             assert_eq!(mail, before);
         }
+    }
+
+    #[test]
+    fn it_has_stayed_until_the_first_piece_of_its_first_try_has_left() {
+        let mut mail = mail();
+        assert!(mail.has_stayed());
+        mail.begin(EXIT, OTHER, None);
+        assert!(mail.has_stayed());
+        let mut again = mail.clone();
+        if let Stage::Leaving(now) = &mut mail.stage {
+            now.arrives = Time::from_millis(8);
+        }
+        assert!(!mail.has_stayed());
+        mail.break_off();
+        assert!(!mail.has_stayed(), "a piece of it has left");
+        mail.begin(EXIT, OTHER, None);
+        assert!(!mail.has_stayed());
+        again.break_off();
+        assert!(again.has_stayed());
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Mail {
             Prepared::Leaves(exit) => exit,
             Prepared::Not(piece) => return Ok(piece),
         };
-        let Some((&fragment, waiting)) = self.waiting.first_key_value() else { return Ok(Piece::Stays) };
+        let Some((fragment, waiting)) = self.next_in_time(batch) else { return Ok(Piece::Stays) };
         let Place { set, shape, index } = waiting.place;
         let full = self.row.full_mixes(shape, index);
         let content = batch.txn.read(Shelf::Fragments, fragment)?;
@@ -163,9 +163,9 @@ impl Mail {
         let payload = payload.encode(batch.rng);
         let (me, front) = (&batch.setup.me, Front { chain: &self.row.chain, firsts: hops.only(), full: &full });
         let draw = |rng: &mut R| route::path(document, me, &exit, front, rng).ok();
-        let Some(built) = build::deliver(batch, document, &payload, &waiting.delays, draw) else {
-            return Ok(Piece::Stays);
-        };
+        let built = build::deliver(batch, document, &payload, &waiting.delays, draw);
+        // Where no key is far enough ahead it has other delays, by which it may come too late.
+        let Some(built) = built.filter(|built| built.ends <= self.row.ends) else { return Ok(Piece::Stays) };
         if !relay.send_own(batch, &built)? {
             return Ok(Piece::Stays);
         }
@@ -179,6 +179,14 @@ impl Mail {
         }
         batch.txn.set_meta(Shelf::Spool, id, batch.epoch, &self.row.encode(), batch.rng)?;
         Ok(Piece::Left)
+    }
+
+    /// The next piece, of those that arrive before the mail is given up if they leave now. What is never one of them stays
+    /// here, until [`Self::rest_stays_here`].
+    fn next_in_time<R>(&self, batch: &Batch<'_, '_, R>) -> Option<(RowId, &Waiting)> {
+        let tick = batch.params.tick;
+        let arrives = |piece: &Waiting| build::end_of_way(batch.now.next_tick(tick), &piece.delays, tick);
+        self.waiting.iter().find(|(_, piece)| arrives(piece) <= self.row.ends).map(|(id, piece)| (*id, piece))
     }
 
     /// Sees to it that there is a try under way, and to an exit that is still there.

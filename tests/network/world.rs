@@ -237,6 +237,8 @@ pub struct World {
     seen: BTreeMap<usize, BTreeSet<(usize, DeliveryId)>>,
     /// How often an MTA took each mail, and when it did first.
     pub delivered: BTreeMap<usize, (usize, Time)>,
+    /// When a node took each mail.
+    pub accepted: BTreeMap<usize, Time>,
     /// What each message is called, and how often it had been cut when an MTA took it first.
     messages: BTreeMap<MessageId, usize>,
     cuts: BTreeMap<MessageId, usize>,
@@ -297,6 +299,7 @@ impl World {
             seen: BTreeMap::new(),
             delivered: BTreeMap::new(),
             told: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             put_off: 0,
             listed: Vec::new(),
             messages: BTreeMap::new(),
@@ -647,6 +650,7 @@ impl World {
         }
         let [Outcome::Accepted(id, _)] = outcomes else { panic!("mail {mail} was refused: {outcomes:?}") };
         self.messages.insert(*id, mail);
+        self.accepted.entry(mail).or_insert(self.now);
     }
 
     fn disposed(&mut self, node: usize, token: Token) {
