@@ -67,6 +67,8 @@ pub enum Trouble {
     Refuses(usize),
     /// Its MTA puts every mail off for so long.
     Defers(usize, Duration),
+    /// It says of every mail that its MTA has it, and throws it away.
+    Lies(usize),
 }
 
 impl Trouble {
@@ -237,6 +239,8 @@ pub struct World {
     seen: BTreeMap<usize, BTreeSet<(usize, DeliveryId)>>,
     /// How often an MTA took each mail, and when it did first.
     pub delivered: BTreeMap<usize, (usize, Time)>,
+    /// The mails that an exit has lied about.
+    pub lied: BTreeSet<usize>,
     /// When a node took each mail.
     pub accepted: BTreeMap<usize, Time>,
     /// What each message is called, and how often it had been cut when an MTA took it first.
@@ -298,6 +302,7 @@ impl World {
             lives,
             seen: BTreeMap::new(),
             delivered: BTreeMap::new(),
+            lied: BTreeSet::new(),
             told: BTreeMap::new(),
             accepted: BTreeMap::new(),
             put_off: 0,
@@ -595,13 +600,16 @@ impl World {
                     _ if notice => self.is_told(recipient.local(), &mail),
                     Trouble::Refuses(at) if at == node => Disposition::Permanent,
                     Trouble::Defers(at, span) if at == node && self.now.since(START) < span => Disposition::Temporary,
+                    Trouble::Lies(at) if at == node => Disposition::Delivered,
                     _ if deferred => Disposition::Temporary,
                     _ => Disposition::Delivered,
                 };
                 if !notice {
                     let mail = recipient.local().strip_prefix("mail-").unwrap().parse().unwrap();
                     self.seen.entry(mail).or_default().insert((node, id));
-                    if disposition == Disposition::Delivered {
+                    if self.plan.trouble == Trouble::Lies(node) {
+                        self.lied.insert(mail);
+                    } else if disposition == Disposition::Delivered {
                         self.delivered.entry(mail).or_insert((0, self.now)).0 += 1;
                         let cuts =
                             self.messages.iter().filter(|(_, of)| **of == mail).map(|(id, _)| self.cuts[id]).sum();
