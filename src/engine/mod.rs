@@ -9,6 +9,7 @@
 
 mod admit;
 mod answers;
+mod batch;
 mod bounds;
 mod build;
 mod clock;
@@ -17,6 +18,7 @@ mod entry;
 mod epochs;
 mod exit;
 mod fates;
+mod figures;
 mod first_hops;
 mod health;
 mod journey;
@@ -28,6 +30,7 @@ mod pace;
 mod parts;
 mod pings;
 mod pool;
+mod ports;
 mod proof;
 mod queue;
 mod quota;
@@ -35,6 +38,7 @@ mod relay;
 mod replies;
 mod rows;
 mod schedule;
+mod setup;
 mod standing;
 mod tally;
 mod tries;
@@ -42,334 +46,38 @@ mod witness;
 
 pub use clock::ClockFault;
 pub use exit::WINDOW as EXIT_WINDOW;
+pub use figures::{Counts, Held};
 pub use health::{LoopFigures, measured};
 pub use keys::rotate as rotate_mix_keys;
 pub use meter::Limits;
 pub use pings::{PingAnswer, PingAsk, Pinged};
+pub use ports::{DeliveryId, Input, Output, PacketId, Token};
 pub use queue::{Listed, QueueAnswer, QueueAsk, State};
 pub use relay::WINDOW;
+pub use setup::{EntrySetup, ExitSetup, Settings, Setup};
 pub use tries::pieces_of;
 pub use witness::{Print, Witness};
 
-use crate::delivery::Disposition;
 use crate::directory::{Document, MIX_KEYS, Measured, Params};
-use crate::id::{Epoch, MessageId, NodeId};
-use crate::mail::address::Address;
-use crate::mail::block::BlockList;
-use crate::mail::news::Gateway;
-use crate::message::payload::{Class, Payload, Status};
-use crate::secret::Secret;
-use crate::sphinx::Packet;
-use crate::sphinx::geometry::SURB_LEN;
+use crate::id::{Epoch, NodeId};
+use crate::message::payload::Payload;
 use crate::sphinx::xwing::{MixKey, PublicKey};
-use crate::store::{Marks, RowId, Store, StoreError, Txn};
-use crate::submit::{Reply, Request};
+use crate::store::{Marks, Store, StoreError};
 use crate::time::Time;
+use batch::{Batch, REMEMBERED};
 use bounds::Bounds;
 use clock::Clock;
 use entry::Entry;
 use epochs::Epochs;
 use exit::Exit;
 use keys::Keys;
-use quota::{Quota, Rooms};
+use quota::Quota;
 use rand_core::CryptoRng;
 use relay::{Relay, What};
 use replies::Replies;
 use schedule::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 use witness::Book;
-
-/// Epochs for which a mail that came is known again: an MTA gives up after five days.
-const REMEMBERED: u64 = 6;
-
-/// What the outside world uses to tell its requests apart; the engine gives it back with the answer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Token(pub u64);
-
-/// A packet on its way to a neighbour.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PacketId(pub RowId);
-
-/// A mail on its way to the local MTA.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct DeliveryId(RowId);
-
-impl DeliveryId {
-    /// The number that stands for it on the socket to the exit process.
-    #[must_use]
-    pub const fn to_wire(self) -> u64 {
-        self.0.0
-    }
-
-    /// The delivery that the exit process means by `n`; one that is not under way is ignored by the engine.
-    #[must_use]
-    pub const fn from_wire(n: u64) -> Self {
-        Self(RowId(n))
-    }
-}
-
-/// What happened outside.
-#[derive(Debug)]
-pub enum Input {
-    /// An injector hands over a mail. Answered by `Output::Reply`.
-    Submit {
-        /// Comes back with the answer.
-        token: Token,
-        /// The mail and its envelope.
-        request: Request,
-    },
-    /// A neighbour hands over a packet. Answered by `Output::Disposed` or `Output::Busy`.
-    Packet {
-        /// Comes back with the answer.
-        token: Token,
-        /// The neighbour, as its link key proves.
-        from: NodeId,
-        /// The packet.
-        packet: Packet,
-    },
-    /// The link to this neighbour takes packets.
-    LinkUp(NodeId),
-    /// It doesn't any more; what it had not acknowledged will be sent again.
-    LinkDown(NodeId),
-    /// A neighbour has committed a packet.
-    Acked {
-        /// The neighbour.
-        to: NodeId,
-        /// The packet.
-        id: PacketId,
-    },
-    /// An exit process is there.
-    ExitUp,
-    /// It is gone; what it had not answered will be handed out again.
-    ExitDown,
-    /// The exit process says what the MTA did with a mail.
-    Delivered {
-        /// The mail.
-        id: DeliveryId,
-        /// What became of it.
-        disposition: Disposition,
-    },
-    /// A verified directory document.
-    Document(Box<Document>),
-    /// For how long the machine has been up: by a clock that nobody can set. What the engine destroys it destroys by this
-    /// or by a document, never by the wall clock alone; without either, nothing.
-    Uptime(Duration),
-    /// A neighbour that has proved its link key says what time it is by its clock.
-    Clock {
-        /// The neighbour.
-        peer: NodeId,
-        /// The time.
-        said: Time,
-    },
-    /// There is another document of the epoch of the one in force, as good as this: nothing is sent before there is one of
-    /// a later epoch.
-    Fork,
-    /// So many bytes more the spool may take of its disk; with none left nothing is taken in, and what is here goes on.
-    Room(u64),
-    /// The operator has changed what can be changed of a running node.
-    Settings(Settings),
-    /// The operator wants something of the mails that wait. Answered by `Output::Queue`.
-    Queue {
-        /// Comes back with the answer.
-        token: Token,
-        /// What.
-        ask: QueueAsk,
-    },
-    /// The operator wants loops through certain nodes, or to know how they do. Answered by `Output::Ping`.
-    Ping {
-        /// Comes back with the answer.
-        token: Token,
-        /// What.
-        ask: PingAsk,
-    },
-}
-
-/// What is to be done outside; everything it rests on is committed.
-#[derive(Debug)]
-pub enum Output {
-    /// The answer to a submission.
-    Reply {
-        /// As it came with the submission.
-        token: Token,
-        /// An outcome for each recipient.
-        reply: Reply,
-    },
-    /// The answer to what the operator wanted of the mails that wait.
-    Queue {
-        /// As it came.
-        token: Token,
-        /// What came of it.
-        answer: QueueAnswer,
-    },
-    /// The answer to what the operator wanted of loops.
-    Ping {
-        /// As it came.
-        token: Token,
-        /// What came of it.
-        answer: PingAnswer,
-    },
-    /// The packet is disposed of: kept, a duplicate or refused; the neighbour can't tell which.
-    Disposed(Token),
-    /// There is no room for the packet, or the neighbour has had its share; nothing is remembered of it. It shall come
-    /// again later.
-    Busy(Token),
-    /// Keep a link to this neighbour, and say `LinkUp` when it takes packets.
-    Connect(NodeId),
-    /// Send a packet. `Acked` or `LinkDown` comes back.
-    Send {
-        /// The neighbour.
-        to: NodeId,
-        /// What the acknowledgement goes by.
-        id: PacketId,
-        /// The packet.
-        packet: Packet,
-    },
-    /// Hand a mail to the MTA. `Delivered` or `ExitDown` comes back.
-    Deliver {
-        /// What the answer goes by.
-        id: DeliveryId,
-        /// The envelope's recipient.
-        recipient: Address,
-        /// The clean mail.
-        mail: Vec<u8>,
-        /// Whether it is what this node tells a sender of its own: then the envelope's sender is the null sender.
-        notice: bool,
-    },
-    /// What a node of a demonstration network shows of its inside; never made in any other network.
-    Witness(Witness),
-}
-
-/// What a node is told once, at its start.
-#[derive(Debug)]
-pub struct Setup {
-    /// This node.
-    pub me: NodeId,
-    /// The suffix that asks for anonymous mail, without its dot: `fog`.
-    pub suffix: String,
-    /// Domains that are the users' own, besides those a mail names: their message ids are taken out of references.
-    pub own_domains: Vec<String>,
-    /// The largest mail taken from an injector, in bytes; the network's limit holds as well.
-    pub max_size: usize,
-    /// Bytes of the store that may be in use: half by packets of others, half by mail of this node. Of an exit's own half,
-    /// half is for what the packets of others bring for the local MTA.
-    pub max_spool: u64,
-    /// How this node writes to the world, if it is an exit.
-    pub exit: Option<ExitSetup>,
-    /// What becomes of mail that is taken here.
-    pub entry: EntrySetup,
-    /// Who is not to be written to, from here or through here.
-    pub block: Arc<BlockList>,
-    /// Keys the hashes by which a mail that comes twice is known again. Lives beside the identity, not in the store.
-    pub dedup_key: Secret<32>,
-}
-
-impl Setup {
-    const fn rooms(&self) -> Rooms {
-        Rooms::of(self.max_spool, self.exit.is_some())
-    }
-}
-
-/// What can be changed of a running node.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// As `Setup::max_spool`.
-    pub max_spool: u64,
-    /// As `Setup::exit`; whether there is one can't be changed.
-    pub exit: Option<ExitSetup>,
-    /// As `Setup::entry`, for the mails that come.
-    pub entry: EntrySetup,
-    /// As `Setup::block`.
-    pub block: Arc<BlockList>,
-}
-
-/// What becomes of mail that is taken here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntrySetup {
-    /// A mail of which nothing was heard for so long is given up.
-    pub give_up: Duration,
-    /// The domains whose mail is delivered on this machine: to nobody else anything is told.
-    pub notify: Vec<String>,
-    /// Whether exits are asked for receipts. Without them a mail is forgotten when it has left.
-    pub receipts: bool,
-}
-
-/// How an exit writes to the world.
-#[derive(Debug, Clone)]
-pub struct ExitSetup {
-    /// The address in `From:`.
-    pub from: Address,
-    /// The name in `From:`.
-    pub from_name: String,
-    /// What stands in `Comments:`; nothing if it is empty.
-    pub comment: String,
-    /// How much it hands out.
-    pub limits: Limits,
-    /// Where what is for news goes: to the first of them that takes it.
-    pub gateways: Vec<Gateway>,
-}
-
-/// What has happened since the start, for summaries and tests. Never shown as it stands: see docs/threat-model.md.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    /// Mails taken from injectors, one per recipient.
-    pub accepted: u64,
-    /// Mails refused to injectors, one per recipient.
-    pub refused: u64,
-    /// Packets pooled.
-    pub pooled: u64,
-    /// Those of them that neighbours have handed over.
-    pub taken: u64,
-    /// Packets of cover traffic that ended here.
-    pub cover: u64,
-    /// Packets of cover traffic built here to end elsewhere.
-    pub drops: u64,
-    /// Loops that have left.
-    pub loops: u64,
-    /// Loops that have come back.
-    pub loops_back: u64,
-    /// Packets acknowledged by the next hop.
-    pub handed_on: u64,
-    /// Packets whose replay tag was known.
-    pub replayed: u64,
-    /// Packets dropped: not for us, malformed, out of bounds, without a use.
-    pub dropped: u64,
-    /// Mails put together for the local MTA.
-    pub assembled: u64,
-    /// Mails the MTA took.
-    pub delivered: u64,
-    /// Times that the MTA put a mail off.
-    pub deferred: u64,
-    /// Mails that the MTA refused for good, or deferred for too long, or that may not go out.
-    pub undeliverable: u64,
-    /// Tries beyond the first.
-    pub again: u64,
-    /// Mails of which the exit has said that its MTA took them.
-    pub receipted: u64,
-    /// Mails that were given up, or refused at their end.
-    pub given_up: u64,
-    /// Notices that the local MTA took.
-    pub told: u64,
-}
-
-/// What the engine holds at a moment. Never shown as it stands either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Packets in the pool.
-    pub packets: u64,
-    /// Those of them that are due and have found no way yet.
-    pub overdue: u64,
-    /// Mails that wait for their send slots.
-    pub mails: u64,
-    /// The slots that they need.
-    pub slots: u64,
-    /// Mails that wait for the local MTA.
-    pub outbox: u64,
-    /// Of the rooms for mail of this node, for packets of others and for mail that waits for the local MTA, the share in
-    /// use, in percent: of the fullest one.
-    pub percent: u64,
-}
 
 /// A node without its sockets and its clock.
 pub struct Engine {
@@ -394,106 +102,6 @@ pub struct Engine {
     replies: Replies,
     /// Whether the disk has no more room for the spool.
     disk_is_low: bool,
-}
-
-/// One call of `handle`: the transaction, and what every decision needs to see.
-struct Batch<'a, 's, R> {
-    txn: Txn<'s>,
-    now: Time,
-    rng: &'a mut R,
-    out: Vec<Output>,
-    setup: &'a Setup,
-    document: Option<&'a Document>,
-    before: &'a BTreeSet<NodeId>,
-    forked: Option<Epoch>,
-    counts: &'a mut Counts,
-    book: &'a mut Book,
-    quota: &'a mut Quota,
-    replies: &'a mut Replies,
-    /// The spool key under which rows without a due time of their own are sealed.
-    epoch: Epoch,
-    epoch_length: Duration,
-    /// The first epoch that is not proved to be over: there may be no keys of those before.
-    least: Epoch,
-    /// For how long packets may ask to be held.
-    bounds: &'a Bounds,
-    /// Whether something is wrong with the clock. Then nothing is sent, and what is sent to us is not refused by it.
-    clock_is_wrong: bool,
-    /// Whether the disk has no more room for the spool.
-    disk_is_low: bool,
-    params: &'a Params,
-    /// Slots that mail of this node had in use when the batch began, and has taken since.
-    ours: u64,
-}
-
-impl<'a, R> Batch<'a, '_, R> {
-    /// Whether there can ever be a link to `node`: by the document, or by the one before, by which nodes let in still.
-    fn is_known(&self, node: &NodeId) -> bool {
-        self.before.contains(node) || self.document.is_some_and(|document| document.node(node).is_some())
-    }
-
-    /// The document by which this node may send; none if it has expired, if the clock is wrong, or if it is one of two of its
-    /// epoch: somebody was shown another network, and it may be us.
-    fn sends_by(&self) -> Option<&'a Document> {
-        let document = self.document.filter(|document| !self.clock_is_wrong && self.now < document.valid_until())?;
-        (self.forked < Some(document.epoch())).then_some(document)
-    }
-
-    /// The epoch that `at` falls in; where a clock that is behind says one whose keys are gone, the first that isn't.
-    fn epoch_of(&self, at: Time) -> Epoch {
-        at.epoch(self.epoch_length).max(self.least)
-    }
-
-    /// Whether mail of this node fills its part of what the operator allows. Counted in slots in use: files don't shrink.
-    const fn is_full(&self) -> bool {
-        self.ours >= self.setup.rooms().own
-    }
-
-    /// Whether a mark was set in this epoch or one of the last few.
-    fn remembered(&self, kind: Marks, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        self.remembered_for(REMEMBERED, kind, mark)
-    }
-
-    /// Whether a mark was set in this epoch or one of so many before it.
-    fn remembered_for(&self, epochs: u64, kind: Marks, mark: &[u8; 16]) -> Result<bool, StoreError> {
-        for age in 0..=epochs {
-            if self.txn.marked(kind, self.epoch.minus(age), mark)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// What is remembered of a message under `kind`: nothing that anybody else who knew it would know again.
-    fn mark_of(&self, kind: Marks, id: &MessageId) -> [u8; 16] {
-        let label: &[u8] = match kind {
-            Marks::Replay => b"replay",
-            Marks::Submitted => b"submitted",
-            Marks::Delivered => b"delivered",
-        };
-        self.mark(id, label)
-    }
-
-    /// What is remembered, among the messages dealt with, of a message with which it came to this.
-    fn fate_mark(&self, id: &MessageId, status: Status, class: Class) -> [u8; 16] {
-        self.mark(id, &[b'f', status.code(), class.digit()])
-    }
-
-    /// What is remembered, among the messages dealt with, of a reply block that came with one.
-    fn surb_mark(&self, surb: &[u8; SURB_LEN]) -> [u8; 16] {
-        self.mark_bytes(surb, b"surb")
-    }
-
-    fn mark(&self, id: &MessageId, label: &[u8]) -> [u8; 16] {
-        self.mark_bytes(&id.0, label)
-    }
-
-    fn mark_bytes(&self, bytes: &[u8], label: &[u8]) -> [u8; 16] {
-        let mut mark = [0; 16];
-        let mut hash = blake3::Hasher::new_keyed(self.setup.dedup_key.expose());
-        hash.update(bytes).update(label).finalize_xof().fill(&mut mark);
-        mark
-    }
 }
 
 impl Engine {

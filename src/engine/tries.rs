@@ -239,7 +239,7 @@ impl Mail {
     }
 
     /// The exit of the last try, as long as that is to be asked again: it hands the mail out once, however often it comes.
-    /// Else one that has not been tried in vain, if there is any. Only one that can answer, if answers are wished for.
+    /// Else one that has not been tried in vain, if there is any.
     fn choose_exit<R: CryptoRng>(
         &self,
         batch: &mut Batch<'_, '_, R>,
@@ -247,12 +247,8 @@ impl Mail {
         message: &Message,
     ) -> Option<NodeId> {
         let (row, me) = (&self.row, &batch.setup.me);
-        let mut all = route::exits_for(document, &message.recipient, size(message.mail.len()));
-        if row.receipt != Receipts::Off {
-            all = back::answering(document, me, &all);
-        }
-        let again = row.exit.filter(|exit| !row.tried.contains(exit));
-        let again = again.filter(|exit| all.contains(exit));
+        let all = self.exits(document, me, message);
+        let again = row.exit.filter(|exit| !row.tried.contains(exit) && all.contains(exit));
         let untried: Vec<NodeId> = all.iter().filter(|exit| !row.tried.contains(exit)).copied().collect();
         let left = if untried.is_empty() { &all } else { &untried };
         let next = again.or(self.next_exit.filter(|exit| left.contains(exit)));
@@ -277,6 +273,12 @@ impl Mail {
             .or_else(|| among(&untried, hops.kept))
             .or_else(|| among(&all, hops.there))
             .or_else(|| among(&all, hops.kept))
+    }
+
+    /// The exits that take it, and can answer if answers are wished for.
+    fn exits(&self, document: &Document, me: &NodeId, message: &Message) -> Vec<NodeId> {
+        let all = route::exits_for(document, &message.recipient, size(message.mail.len()));
+        if self.row.receipt == Receipts::Off { all } else { back::answering(document, me, &all) }
     }
 
     /// Cuts the message into a new set of fragments for each copy and keeps them, to leave at slots of their own. All copies
