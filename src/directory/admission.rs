@@ -5,8 +5,8 @@
 //! network. A node that is in says by itself what is new with it, but takes on no role by that. Whoever only sends may be
 //! let in without being looked at: no path crosses it.
 
+use super::contents::{Contents, Shared};
 use super::descriptor::{Descriptor, Signed};
-use super::document::{Contents, Shared};
 use crate::id::{Epoch, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;

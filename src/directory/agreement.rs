@@ -8,12 +8,12 @@
 //!
 //! Pure: who brings what others say, and at what time, is the node's business.
 
+use super::contents::{Contents, liars};
 use super::descriptor::Signed;
-use super::document::{
-    Candidate, Contents, MAX_DOCUMENT, Rejected, liars, read_unchecked_signatures, write_signatures,
-};
+use super::document::{Candidate, MAX_DOCUMENT, read_unchecked_signatures, write_signatures};
 use super::identity::{IdentityKey, Signature};
 use super::lines::Lines;
+use super::rejected::Rejected;
 use super::vote::{self, Vote, Witnessed};
 use crate::id::{Epoch, NodeId};
 use crate::time::Time;

@@ -1,156 +1,22 @@
 //! The directory document: the one set of keys that every sender uses, signed by m of n authorities.
 
-use super::descriptor::{Descriptor, Signed, is_name};
-use super::identity::{Identity, IdentityKey, Signature};
-use super::lines::{Lines, Malformed, Wrong, base64, parse_base64, parse_hex, unquote};
+use super::contents::{Authority, Contents, MAX_AUTHORITIES, least_threshold};
+use super::descriptor::{Descriptor, Signed};
+use super::identity::{IdentityKey, Signature};
+use super::lines::{Lines, Malformed, Wrong, base64, parse_base64, parse_hex};
 use super::params::Params;
-use super::units::{parse_number, span};
+use super::rejected::Rejected;
 use super::uptime::{Uptime, medians};
 use crate::id::{Epoch, NodeId};
 use crate::time::Time;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Duration;
-use thiserror::Error;
 
 /// Epochs a document is good for, its own included.
 pub const VALID_EPOCHS: u64 = 3;
-/// Most authorities of a document.
-const MAX_AUTHORITIES: usize = 31;
 /// Longest text of a document: about 2,000 nodes.
 pub const MAX_DOCUMENT: usize = 32 << 20;
-const FORMAT: &str = "format = \"fog directory document 1\"";
-
-/// One of those who sign the document.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Authority {
-    /// For people; written as a node's name is.
-    pub name: String,
-    /// Whose signature counts.
-    pub identity: Identity,
-}
-
-/// What a document says. As a value it claims nothing: see `Candidate` and `Document`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Contents {
-    /// The epoch from whose start it holds.
-    pub epoch: Epoch,
-    /// The hash of the document before it; none for a network's first.
-    pub previous: Option<[u8; 32]>,
-    /// The network's parameters.
-    pub params: Params,
-    /// How many authorities have to sign.
-    pub threshold: usize,
-    /// Who signs, by fingerprint.
-    pub authorities: BTreeMap<NodeId, Authority>,
-    /// The nodes, by id.
-    pub nodes: BTreeMap<NodeId, Signed>,
-}
-
-/// How many of `authorities` may lie, at most, and change nothing; none up to three.
-pub(super) const fn liars(authorities: usize) -> usize {
-    if authorities <= 3 { 0 } else { (authorities - 1) / 3 }
-}
-
-/// Smallest safe threshold for `authorities` of them: `⌈(n + f + 1) / 2⌉` with `f = ⌊(n − 1) / 3⌋` liars, none up to
-/// three. With less, two documents of one epoch could both be signed.
-#[must_use]
-pub const fn least_threshold(authorities: usize) -> usize {
-    (authorities + liars(authorities) + 1).div_ceil(2)
-}
-
-/// What two nodes may not have in common.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Shared {
-    /// One is the other.
-    #[error("identity")]
-    Identity,
-    /// Who dials one reaches the other.
-    #[error("address")]
-    Address,
-    /// People couldn't tell them apart.
-    #[error("name")]
-    Name,
-    /// A link couldn't tell them apart.
-    #[error("link key")]
-    LinkKey,
-}
-
-/// Why a document is not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Rejected {
-    /// Not enough authorities that we trust have signed.
-    #[error("too few signatures: {have} of the {want} that are wanted")]
-    TooFewSignatures {
-        /// Good signatures of authorities we trust.
-        have: usize,
-        /// The higher of our threshold and the document's.
-        want: usize,
-    },
-    /// A signature of an authority that the document doesn't list; or one we don't trust, where its signature is needed.
-    #[error("signed by an unknown authority, {0}")]
-    UnknownAuthority(NodeId),
-    /// The authority didn't sign this.
-    #[error("the signature of authority {0} does not hold")]
-    BadSignature(NodeId),
-    /// Older than the one we have.
-    #[error("a rollback: it is of epoch {theirs}, ours of epoch {ours}")]
-    Rollback {
-        /// The epoch of the document we have.
-        ours: Epoch,
-        /// The epoch of this one.
-        theirs: Epoch,
-    },
-    /// Not the one we have, but of the same epoch: authorities have signed twice.
-    #[error("a fork: another document of epoch {0}, the epoch of ours")]
-    Fork(Epoch),
-    /// Its epochs are longer or shorter than those of the one we have, so that its numbers mean other times.
-    #[error("its epochs are {}, ours {}: epochs and mix keys would be counted anew", span(*theirs), span(*ours))]
-    OtherEpochs {
-        /// How long an epoch is by the document we have.
-        ours: Duration,
-        /// And by this one.
-        theirs: Duration,
-    },
-    /// Its epoch has not begun.
-    #[error("from the future: it is of epoch {theirs}, it is epoch {running} now")]
-    FromTheFuture {
-        /// The epoch of this document.
-        theirs: Epoch,
-        /// The running epoch.
-        running: Epoch,
-    },
-    /// Its epochs are over.
-    #[error("expired: it is of epoch {theirs} and good for {VALID_EPOCHS}, it is epoch {running} now")]
-    Expired {
-        /// The epoch of this document.
-        theirs: Epoch,
-        /// The running epoch.
-        running: Epoch,
-    },
-    /// Two nodes have in common what they may not.
-    #[error("two nodes with one {0}")]
-    TwoNodes(Shared),
-    /// A node that is no onion, where the parameters say that all have to be.
-    #[error("node {0} is no onion service, and this network has no other nodes")]
-    NoOnion(NodeId),
-    /// A mix key that is none.
-    #[error("line {0}: a bad mix key")]
-    BadMixKey(usize),
-    /// Not a document's text.
-    #[error("{0}")]
-    Malformed(Malformed),
-}
-
-impl From<Malformed> for Rejected {
-    fn from(malformed: Malformed) -> Self {
-        match malformed {
-            Malformed { line, why: Wrong::MixKey } => Self::BadMixKey(line),
-            other => Self::Malformed(other),
-        }
-    }
-}
 
 /// Whose signatures we believe, and how many of them we want.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -179,79 +45,6 @@ impl Trust {
     /// Whom we trust.
     pub fn fingerprints(&self) -> impl Iterator<Item = &NodeId> {
         self.fingerprints.iter()
-    }
-}
-
-impl Contents {
-    /// What of it `candidate` may not share with a node that is here under another id.
-    #[must_use]
-    pub fn clash(&self, candidate: &Descriptor) -> Option<Shared> {
-        let id = candidate.id();
-        let others = self.nodes.iter().filter(|(other, _)| **other != id);
-        others.map(|(_, signed)| shared(signed.descriptor(), candidate)).find_map(|shared| shared)
-    }
-
-    /// Whether the network's parameters allow nodes where `candidate` is reached.
-    #[must_use]
-    pub fn has_room_for(&self, candidate: &Descriptor) -> bool {
-        !self.params.only_onions || candidate.address.is_onion()
-    }
-
-    /// Whether epochs go on being counted as by `before`: at another length every number means another time, so that keys
-    /// live now would be over, and those published of no use to anybody. A network with other epochs is another network.
-    ///
-    /// # Errors
-    /// `OtherEpochs` if they don't.
-    pub fn keeps_epochs_of(&self, before: &Self) -> Result<(), Rejected> {
-        let (ours, theirs) = (before.params.epoch, self.params.epoch);
-        if ours == theirs { Ok(()) } else { Err(Rejected::OtherEpochs { ours, theirs }) }
-    }
-
-    fn to_text(&self) -> String {
-        let mut text = format!("{FORMAT}\n");
-        self.write_frame(&mut text);
-        for node in self.nodes.values() {
-            text.push('\n');
-            text.push_str(&node.to_text());
-        }
-        text
-    }
-
-    /// Writes everything but the nodes.
-    pub(super) fn write_frame(&self, text: &mut String) {
-        let mut line = |line: std::fmt::Arguments<'_>| writeln!(text, "{line}").expect("a String takes all");
-        line(format_args!("epoch = {}", self.epoch));
-        if let Some(previous) = self.previous {
-            line(format_args!("previous = \"{}\"", NodeId(previous)));
-        }
-        line(format_args!("threshold = {}\n\n[params]", self.threshold));
-        self.params.write(text);
-        for authority in self.authorities.values() {
-            let identity = base64(authority.identity.as_bytes());
-            writeln!(text, "\n[[authority]]\nname = \"{}\"\nidentity = \"{identity}\"", authority.name)
-                .expect("a String takes all");
-        }
-    }
-
-    fn read(lines: &mut Lines<'_>, text: &str) -> Result<Self, Rejected> {
-        lines.literal(FORMAT)?;
-        let frame = Self::read_frame(lines)?;
-        let contents = Self { nodes: read_nodes(lines, text)?, ..frame };
-        let stranger = contents.nodes.iter().find(|(_, node)| !contents.has_room_for(node.descriptor()));
-        stranger.map_or(Ok(()), |(id, _)| Err(Rejected::NoOnion(*id)))?;
-        Ok(contents)
-    }
-
-    /// Reads what `write_frame` wrote; there are no nodes in it.
-    pub(super) fn read_frame(lines: &mut Lines<'_>) -> Result<Self, Malformed> {
-        let epoch = Epoch(lines.number("epoch")?);
-        let previous = lines.optional("previous", |value| parse_hex(unquote(value)?))?;
-        let threshold = lines.value("threshold", |value| parse_number(value)?.try_into().ok())?;
-        lines.literal("")?;
-        lines.literal("[params]")?;
-        let params = Params::read(lines)?;
-        let authorities = read_authorities(lines, threshold)?;
-        Ok(Self { epoch, previous, params, threshold, authorities, nodes: BTreeMap::new() })
     }
 }
 
@@ -484,52 +277,6 @@ impl Document {
     }
 }
 
-fn read_authorities(lines: &mut Lines<'_>, threshold: usize) -> Result<BTreeMap<NodeId, Authority>, Malformed> {
-    let mut authorities = BTreeMap::new();
-    while lines.block("[[authority]]") {
-        lines.literal("[[authority]]")?;
-        let name = lines.string("name", |text| is_name(text).then(|| text.to_owned()))?;
-        let identity = lines.string("identity", |text| Identity::parse(&parse_base64(text)?))?;
-        let id = identity.id();
-        let ascending = authorities.last_key_value().is_none_or(|(last, _)| *last < id);
-        if !ascending || authorities.len() == MAX_AUTHORITIES {
-            return Err(lines.wrong(Wrong::Order));
-        }
-        authorities.insert(id, Authority { name, identity });
-    }
-    if authorities.is_empty() {
-        return Err(lines.expected("[[authority]]"));
-    }
-    if !(least_threshold(authorities.len())..=authorities.len()).contains(&threshold) {
-        return Err(lines.wrong(Wrong::Threshold));
-    }
-    Ok(authorities)
-}
-
-fn read_nodes(lines: &mut Lines<'_>, text: &str) -> Result<BTreeMap<NodeId, Signed>, Rejected> {
-    let mut nodes: BTreeMap<NodeId, Signed> = BTreeMap::new();
-    let (mut names, mut addresses, mut link_keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    while lines.block("[[node]]") {
-        let node = Signed::read(lines, text)?;
-        let descriptor = node.descriptor();
-        let id = descriptor.id();
-        let unique = [
-            (nodes.contains_key(&id), Shared::Identity),
-            (!addresses.insert(descriptor.address.clone()), Shared::Address),
-            (!names.insert(descriptor.name.clone()), Shared::Name),
-            (!link_keys.insert(descriptor.link_key), Shared::LinkKey),
-        ];
-        if let Some((_, shared)) = unique.into_iter().find(|(twice, _)| *twice) {
-            return Err(Rejected::TwoNodes(shared));
-        }
-        if nodes.last_key_value().is_some_and(|(last, _)| *last > id) {
-            return Err(lines.wrong(Wrong::Order).into());
-        }
-        nodes.insert(id, node);
-    }
-    Ok(nodes)
-}
-
 /// One line for each.
 pub(super) fn write_signatures(text: &mut String, signatures: &BTreeMap<NodeId, Signature>) {
     for (id, signature) in signatures {
@@ -572,17 +319,9 @@ fn parse_signature(line: &str) -> Option<(NodeId, Signature)> {
     Some((NodeId(parse_hex(id)?), Signature(parse_base64(signature)?)))
 }
 
-fn shared(one: &Descriptor, other: &Descriptor) -> Option<Shared> {
-    let checks = [
-        (one.address == other.address, Shared::Address),
-        (one.name == other.name, Shared::Name),
-        (one.link_key == other.link_key, Shared::LinkKey),
-    ];
-    checks.into_iter().find_map(|(same, shared)| same.then_some(shared))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::contents::{FORMAT, Shared};
     use super::super::fixture::{EPOCH, at, contents, descriptor, document, key, signed, signed_text, trust};
     use super::super::lines::base64;
     use super::super::{BadParams, NodeAddress, Strategy};

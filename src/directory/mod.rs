@@ -3,6 +3,7 @@
 mod address;
 mod admission;
 mod agreement;
+mod contents;
 mod descriptor;
 mod document;
 #[cfg(test)]
@@ -10,6 +11,7 @@ pub(crate) mod fixture;
 mod identity;
 mod lines;
 mod params;
+mod rejected;
 mod source;
 pub mod units;
 mod uptime;
@@ -18,14 +20,14 @@ mod vote;
 pub use address::{BadNodeAddress, NodeAddress, is_host_name};
 pub use admission::{Admission, Refused, Register, Standing};
 pub use agreement::{Agreement, MAX_AGREEMENT, NoDocument, Phase, Schedule};
+pub use contents::{Authority, Contents, Shared, least_threshold};
 pub use descriptor::{
     Descriptor, Domains, ExitPolicy, MAX_DOMAINS, MAX_MIX_KEYS, MIX_KEYS, Roles, Signed, is_contact, is_name,
 };
-pub use document::{
-    Authority, Candidate, Contents, Document, MAX_DOCUMENT, Rejected, Shared, Trust, VALID_EPOCHS, least_threshold,
-};
+pub use document::{Candidate, Document, MAX_DOCUMENT, Trust, VALID_EPOCHS};
 pub use identity::{Identity, IdentityKey, Signature};
 pub use lines::{Malformed, Wrong};
 pub use params::{BadParams, MAX_MAX_SIZE, Params, Strategy};
+pub use rejected::Rejected;
 pub use source::Source;
 pub use uptime::{MAX_MEASURED, Measured, Uptime};

@@ -1,8 +1,10 @@
 //! What one authority would have the next document say, and who of them has seen it say so.
 
-use super::document::{Authority, Contents, Rejected, read_signatures, write_signatures};
+use super::contents::{Authority, Contents};
+use super::document::{read_signatures, write_signatures};
 use super::identity::{IdentityKey, Signature};
 use super::lines::{Lines, Malformed, Wrong, parse_hex};
+use super::rejected::Rejected;
 use crate::id::NodeId;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
