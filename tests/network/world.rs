@@ -79,6 +79,11 @@ impl Trouble {
             _ => false,
         }
     }
+
+    /// Whether nothing reaches this node, so that its own mail can have no receipts.
+    fn is_deaf(self, node: usize) -> bool {
+        self.swallows(node) || self == Self::Gone(node)
+    }
 }
 
 pub struct Plan {
@@ -110,7 +115,7 @@ pub struct Plan {
     pub receipts: bool,
     /// When the entries give up.
     pub give_up: Duration,
-    /// The nodes that take mail in; all, if there is none.
+    /// The node that takes mail in; all that hear anything, if there is none.
     pub entry: Option<usize>,
     /// Of every three nodes one is an exit, and no more than so many.
     pub exits: usize,
@@ -326,7 +331,10 @@ impl World {
         for mail in 0..self.plan.mails {
             // A node's own mail never goes out at itself.
             let first = usize::from(self.plan.exits == 1);
-            let node = self.plan.entry.unwrap_or_else(|| self.rng.random_range(first..self.nodes.len()));
+            let all = first..self.nodes.len();
+            let drawn = std::iter::repeat_with(|| self.rng.random_range(all.clone()));
+            let hears = |node: &usize| !self.plan.trouble.is_deaf(*node);
+            let node = self.plan.entry.or_else(|| drawn.into_iter().find(hears)).unwrap();
             for again in 0..self.plan.handed_in {
                 let at = self.moment();
                 self.at(at, Event::Submit { node, mail, again });
