@@ -13,7 +13,7 @@ use fog::directory::{Authority, Candidate, Contents, IdentityKey, Params};
 use fog::secret::Secret;
 use fog::store::mix_seeds;
 use fog::sys::clock;
-use network::Network;
+use network::{Network, Plan, free_ports};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -212,6 +212,64 @@ fn stats_and_routes_are_told_in_every_form() {
     assert!(told(&network, &["stats", "--format", "prometheus"]).contains("\nfog_up 0\n"));
 }
 
+/// A network whose epoch is so short that a loop is known to be lost after seconds.
+fn impatient(dir: &Path) -> Network {
+    let addresses = free_ports(4).into_iter().map(|port| format!("127.0.0.1:{port}"));
+    let parameters = ["epoch=2m", "min-delay=100ms", "mean-delay=200ms", "max-delay=1s", "tick=100ms", "batch-min=0"];
+    let plan = Plan {
+        user: fs::metadata("/proc/self").unwrap().uid(),
+        addresses: addresses.map(|address| (address.clone(), address)).collect(),
+        exits: vec![(3, "maildir:mail".to_owned())],
+        homes: Vec::new(),
+        parameters: &[&parameters[..], &["send-every=100ms"]].concat(),
+        sets: &["log.target=stderr"],
+    };
+    Network::start_as(dir, &plan)
+}
+
+const NONE_COMES_BACK: &str = "none comes back: somebody may hold back all packets but those that they follow";
+
+/// Waits until `fog check` says that no loop comes back, or doesn't say it any more; gives all that it says.
+fn checked(network: &Network, none_comes_back: bool) -> String {
+    let began = Instant::now();
+    loop {
+        let said = run(network, &["check", "--offline", "--postfix", "/nonexistent"]);
+        let said = text(&said.stdout).to_owned();
+        if said.contains(NONE_COMES_BACK) == none_comes_back {
+            return said;
+        }
+        assert!(began.elapsed() < PATIENCE, "it never changes: {said}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn that_no_loop_comes_back_is_an_alarm_once_each_time_and_check_and_status_say_so_as_long_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = impatient(dir.path());
+    let alarms = || fs::read_to_string(dir.path().join("n1/node.log")).unwrap().matches("alarm: what=n-1").count();
+    let warns = || {
+        let status = objects(&told(&network, &["status", "--json"])).remove(0);
+        status["warnings"].as_array().unwrap().contains(&"n-1".into())
+    };
+    // Without a link nobody would be to blame.
+    let mut asked = typed(&network, &network.config(ME), &["--quiet", "ping", "n3"]).spawn().unwrap();
+    wait_for_loops(&network, &["n3"]);
+    asked.kill().and_then(|()| asked.wait()).unwrap();
+    for times in 0..=2 {
+        if times > 0 {
+            // They keep what they were sent, and their links.
+            (1..4).for_each(|node| network.signal_node(node, "STOP"));
+            let said = checked(&network, true);
+            assert!(said.contains(&format!("wrong    loops      {NONE_COMES_BACK}\n  ->  fog ping --link")), "{said}");
+            assert!(warns());
+            (1..4).for_each(|node| network.signal_node(node, "CONT"));
+        }
+        checked(&network, false);
+        assert!(!warns() && alarms() == times, "{} alarms after {times} times", alarms());
+    }
+}
+
 /// What `fog keys list --json` says: of which epochs ahead there are keys that the document doesn't name.
 fn ahead(list: &[Value]) -> Vec<u64> {
     let epochs = list.iter().filter(|key| key["state"] == "ahead" && key["published"] == false);
@@ -298,11 +356,11 @@ impl Lone {
         seeds.into_iter().map(|(epoch, seed)| (epoch.0, seed.expose().to_vec())).collect()
     }
 
-    /// Starts it; it has made its keys when this returns.
+    /// Starts it; its engine has answered, and so made its keys, when this returns.
     fn start(&mut self) {
         self.node = Some(self.command(&["node"]).spawn().unwrap());
         let began = Instant::now();
-        while ahead(&objects(&self.told(&["keys", "list", "--json"]))).is_empty() {
+        while !self.command(&["queue", "list"]).output().unwrap().status.success() {
             assert!(began.elapsed() < PATIENCE, "it does not start");
             thread::sleep(Duration::from_millis(20));
         }

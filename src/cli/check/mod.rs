@@ -124,6 +124,7 @@ fn look(config: &Config, global: &Global, whom: &Whom, args: &Args) -> Vec<Findi
         findings.push(network::paths(document, key, config));
         findings.push(network::uptimes(document, key));
     }
+    findings.extend(status.as_ref().and_then(running::loops));
     if let Some(key) = &key {
         findings.push(files::block_list(config, &key.link, whom));
     }
