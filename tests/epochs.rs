@@ -10,16 +10,17 @@ use fog::directory::{Document, Params};
 use fog::engine::{ClockFault, Engine, Input, Output, Setup, Token};
 use fog::id::{Epoch, NodeId, SetId};
 use fog::mail::Address;
-use fog::message::Payload;
 use fog::message::payload::Fragment;
 use fog::message::shards::{SHARD_LEN, Shape};
+use fog::message::{self, Payload};
 use fog::sphinx::xwing::MixKey;
 use fog::sphinx::{self, Hop, Last, Packet, Randomness};
-use fog::store::{Marks, MemoryDisk, Shelf, Store, StoreError};
+use fog::store::{Marks, MemoryDisk, Row, Shelf, Store, StoreError};
 use fog::submit::{Outcome, Request, Source, Wish};
 use fog::time::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use world::{Faults, Plan, START, World, bare_network, later};
@@ -504,7 +505,7 @@ fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_be
     assert!(missing.is_empty() && doubled.is_empty(), "missing: {missing:?}, doubled: {doubled:?}");
     assert!(world.told.is_empty(), "{:?}", world.told);
 
-    let (mut ended, mut live) = (0, 0);
+    let (mut ended, mut live, mut told, mut copied) = (0, 0, 0, 0);
     for node in 0..NODES {
         let ((me, now), files) = (world.who(node), world.files(node));
         let running = now.epoch(DAY);
@@ -529,10 +530,91 @@ fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_be
                 live += usize::from(opens);
             }
         }
-        // A copy of the database from day ten is as dead: with the keys of today, no row of it opens.
-        let ([db, slab, _], [.., keys_now]) = (world.copy(node), files);
-        let copy = Store::on(&MemoryDisk::with_files([db, slab, keys_now]));
-        assert!(matches!(copy.err(), Some(StoreError::NoKey(epoch)) if epoch < oldest));
+        // Whoever takes the disk finds nothing of a mail on it, and neither does who had copied it when one waited there.
+        let copy = world.copy(node);
+        assert!(files.iter().chain(&copy).all(|file| !tells(file)), "node {node}: a mail lies there in the clear");
+        assert_eq!(rows_that_tell(&store), 0, "node {node}: all mails have long been delivered");
+        // By the keys of its time that copy could be read.
+        told += rows_that_tell(&Store::on(&MemoryDisk::with_files(copy.clone())).unwrap());
+        copied += rows_that_no_key_opens(copy, &files[2], oldest);
     }
     assert!(ended > 100, "{ended} packets of ended epochs are too few to say anything, {live} of live ones");
+    assert!(told > 2 && copied > 50, "{told} of {copied} rows of the copies are too few to say anything");
+}
+
+/// All shelves, in the order in which a store opens what lies on them.
+const SHELVES: [Shelf; 13] = [
+    Shelf::Pool,
+    Shelf::Spool,
+    Shelf::Fragments,
+    Shelf::Parts,
+    Shelf::Outbox,
+    Shelf::Notes,
+    Shelf::Loops,
+    Shelf::Firsts,
+    Shelf::Health,
+    Shelf::Pings,
+    Shelf::Surbs,
+    Shelf::Answers,
+    Shelf::Pace,
+];
+
+fn rows(store: &Store) -> impl Iterator<Item = (Shelf, Row)> {
+    SHELVES.into_iter().flat_map(|shelf| store.rows(shelf).unwrap().into_iter().map(move |row| (shelf, row)))
+}
+
+/// Whether words stand in it that every mail of the thirty days has, or its envelope.
+fn tells(bytes: &[u8]) -> bool {
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    has(b"Subject: mail ") || has(b"@example.com")
+}
+
+/// How many rows of an open store say something of a mail, as they are or unpacked.
+fn rows_that_tell(store: &Store) -> usize {
+    let told = |(shelf, row): &(Shelf, Row)| {
+        let sealed = store.read(*shelf, row.id).unwrap().sealed;
+        let mail = message::unpack(&sealed, 8 << 20).map(|message| message.mail);
+        tells(&row.meta) || tells(&sealed) || mail.is_ok_and(|mail| tells(&mail))
+    };
+    rows(store).filter(told).count()
+}
+
+/// How many rows a copy has. It must have none of an epoch that has not ended, and none that opens by any of the keys that
+/// are there now: not by the key of its epoch, which is gone, nor by another under that epoch's name.
+fn rows_that_no_key_opens(copy: [Vec<u8>; 3], keys_now: &[u8], oldest: Epoch) -> usize {
+    let disk = MemoryDisk::with_files(copy);
+    let mut store = Store::on(&disk).unwrap();
+    let mut count = 0;
+    while let Some((shelf, row)) = { rows(&store).next() } {
+        let [db, slab, _] = disk.files();
+        let opened = |keys: Vec<u8>| Store::on(&MemoryDisk::with_files([db.clone(), slab.clone(), keys])).err();
+        assert!(
+            matches!(opened(keys_now.to_vec()), Some(StoreError::NoKey(epoch)) if epoch == row.epoch && epoch < oldest)
+        );
+        for keys in named(keys_now, row.epoch) {
+            let why = format!("{shelf:?} row {}: it does not open", row.id.0);
+            assert!(matches!(opened(keys), Some(StoreError::Damaged(found)) if found == why), "{why}");
+        }
+        // What opens is the first one; the next one's turn comes when it is gone.
+        let mut txn = store.begin().unwrap();
+        txn.delete(shelf, row.id).unwrap();
+        txn.commit().unwrap();
+        count += 1;
+    }
+    count
+}
+
+/// A key file for each record of `keys`, which says there that it is the one of `epoch`. A record is the epoch, the two
+/// keys, zeros, and SHA-256 of all that; the first one is the file's head.
+fn named(keys: &[u8], epoch: Epoch) -> Vec<Vec<u8>> {
+    const RECORD: usize = 128;
+    let (head, records) = keys.split_at(RECORD);
+    let used = records.chunks(RECORD).filter(|record| record.iter().any(|byte| *byte != 0));
+    let files = used.map(|record| {
+        let body = [&epoch.0.to_be_bytes()[..], &record[8..96]].concat();
+        [head, &body, &Sha256::digest(&body)[..]].concat()
+    });
+    let files: Vec<_> = files.collect();
+    assert!(files.len() >= 8, "the running epoch's key and those of seven ahead");
+    files
 }

@@ -234,7 +234,7 @@ pub struct World {
     documents: Vec<Document>,
     recorded: Vec<Recorded>,
     /// The files of each node as they were once.
-    copies: Vec<[Vec<u8>; 3]>,
+    copies: BTreeMap<usize, [Vec<u8>; 3]>,
     links: BTreeMap<(usize, usize), Link>,
     events: BTreeMap<(Time, u64), Event>,
     counter: u64,
@@ -299,7 +299,7 @@ impl World {
             ids,
             documents: vec![document],
             recorded: Vec::new(),
-            copies: Vec::new(),
+            copies: BTreeMap::new(),
             links: BTreeMap::new(),
             events: BTreeMap::new(),
             counter: 0,
@@ -479,7 +479,10 @@ impl World {
                 self.wakes.remove(&node);
                 self.step(node, vec![]);
             }
-            Event::Beat => (0..self.nodes.len()).for_each(|node| self.step(node, vec![])),
+            Event::Beat => {
+                (0..self.nodes.len()).for_each(|node| self.step(node, vec![]));
+                self.copy_those_with_mail();
+            }
             Event::Wake { node } => {
                 if self.wakes.get(&node) == Some(&self.now) {
                     self.wakes.remove(&node);
@@ -489,11 +492,21 @@ impl World {
         }
     }
 
+    /// Somebody copies the disk of each node once, from day ten on, when a mail waits there.
+    fn copy_those_with_mail(&mut self) {
+        if self.documents.len() < 10 {
+            return;
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            let waits = node.engine.as_ref().is_some_and(|engine| engine.held().is_ok_and(|held| held.mails > 0));
+            if waits {
+                self.copies.entry(index).or_insert_with(|| node.disk.files());
+            }
+        }
+    }
+
     /// The next document, with the keys that nodes publish by now. Each takes it in its time.
     fn agree(&mut self) {
-        if self.documents.len() == 10 {
-            self.copies = self.nodes.iter().map(|node| node.disk.files()).collect();
-        }
         let now = self.now;
         for index in 0..self.nodes.len() {
             let keys = self.public_keys(index).unwrap_or_else(|| {
@@ -742,9 +755,9 @@ impl World {
         self.nodes[node].disk.files()
     }
 
-    /// The files of a node as they were when the tenth document came.
+    /// The files of a node as they were once, from day ten on, when a mail waited there.
     pub fn copy(&self, node: usize) -> [Vec<u8>; 3] {
-        self.copies[node].clone()
+        self.copies[&node].clone()
     }
 
     /// A part of what somebody has recorded on the links.
