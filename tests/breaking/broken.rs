@@ -1,12 +1,12 @@
 //! The network, and who breaks it.
 
-use super::ledger::{Fault, Ledger};
+use super::ledger::{Custody, Fault, Ledger};
 use super::network::{Network, Plan, free_ports};
 use super::proxy::{Harm, Proxy, Weather};
-use super::senders::HOME;
+use super::senders::{Accepted, HOME};
 use super::sink::Sink;
 use super::thief::Thief;
-use fog::id::NodeId;
+use fog::id::{NodeId, QueueId};
 use fog::store::{Shelf, Store};
 use fog::sys::key_file::NodeKey;
 use rand::rngs::StdRng;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 const NODES: usize = 9;
 /// Where mail is handed in, and where its senders get notices.
-const ENTRIES: [usize; 2] = [0, 1];
+pub(crate) const ENTRIES: [usize; 2] = [0, 1];
 /// Of these one dies for good after a third of the mails, and one takes everything and hands on nothing.
 const MIXES: [usize; 4] = [2, 3, 4, 5];
 /// Says of every mail that it is delivered.
@@ -224,9 +224,21 @@ impl Broken {
     }
 
     /// What has become of the mails by now.
-    pub(crate) fn ledger(&self, accepted: &[usize]) -> Ledger {
+    pub(crate) fn ledger(&self, accepted: &Accepted) -> Ledger {
         let lied = fs::read_to_string(&self.lied).unwrap_or_default();
         Ledger::new(accepted, &self.sinks, &self.home, &lied)
+    }
+
+    /// What the entries answer for: that it arrives, or that its sender is told.
+    pub(crate) fn custody(&self) -> Custody {
+        ENTRIES.map(|entry| {
+            let listed = self.network.ask(entry, &["queue", "list", "--json"]);
+            let mails = listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
+            // The last two are notices: an entry is no exit.
+            let kept = ["waiting", "leaving", "mixing", "held", "outbox", "deferred"];
+            let is_kept = |mail: &serde_json::Value| kept.contains(&mail["state"].as_str().unwrap());
+            mails.filter(is_kept).map(|mail| QueueId::parse(mail["id"].as_str().unwrap()).unwrap()).collect()
+        })
     }
 
     /// Whether what was to break did.

@@ -1,8 +1,9 @@
 //! What became of each mail, and which fault made a second copy.
 
-use super::broken::{EXITS, LIAR};
-use super::senders::HOME;
+use super::broken::{ENTRIES, EXITS, LIAR};
+use super::senders::{Accepted, HOME, entry_of};
 use super::sink::{Sink, Taken};
+use fog::id::QueueId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -42,8 +43,11 @@ const UNNOTED: Duration = Duration::from_millis(200);
 /// The copies of one mail: at which exit, and when.
 type Copies = Vec<(usize, Instant)>;
 
+/// What each entry calls the mails that it answers for.
+pub(crate) type Custody = [BTreeSet<QueueId>; ENTRIES.len()];
+
 pub(crate) struct Ledger {
-    accepted: Vec<usize>,
+    accepted: Accepted,
     arrived: BTreeMap<usize, Copies>,
     told: BTreeSet<usize>,
     /// What the lying exit has taken.
@@ -51,7 +55,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(accepted: &[usize], sinks: &[Sink; 2], home: &Sink, lied: &str) -> Self {
+    pub(crate) fn new(accepted: &Accepted, sinks: &[Sink; 2], home: &Sink, lied: &str) -> Self {
         let mut arrived: BTreeMap<usize, Copies> = BTreeMap::new();
         for (exit, sink) in EXITS.iter().zip(sinks) {
             for (mark, times) in sink.arrived() {
@@ -62,11 +66,11 @@ impl Ledger {
         let told = home.mails().iter().filter_map(whom).collect();
         let lied =
             lied.lines().filter_map(|line| line.trim_end().strip_prefix("Subject: mark ")?.parse().ok()).collect();
-        Self { accepted: accepted.to_vec(), arrived, told, lied }
+        Self { accepted: accepted.clone(), arrived, told, lied }
     }
 
     fn which(&self, is: impl Fn(&usize) -> bool) -> Vec<usize> {
-        self.accepted.iter().filter(|mark| is(mark)).copied().collect()
+        self.accepted.keys().filter(|mark| is(mark)).copied().collect()
     }
 
     fn count(&self, is: impl Fn(&usize) -> bool) -> usize {
@@ -105,6 +109,12 @@ impl Ledger {
 
     pub(crate) fn lost(&self) -> usize {
         self.missing().len()
+    }
+
+    /// Those that are missing, and that their own entry does not have in its custody either.
+    pub(crate) fn nobodys(&self, custody: &Custody) -> Vec<usize> {
+        let names = |mark: &usize| custody[entry_of(*mark, ENTRIES.len())].contains(&self.accepted[mark]);
+        self.missing().into_iter().filter(|mark| !names(mark)).collect()
     }
 
     /// Why there are second copies. One that no fault explains ends the test.
@@ -151,5 +161,31 @@ impl fmt::Display for Ledger {
         assert_eq!(once + twice + told + lost, accepted, "each mail is counted, and once");
         write!(f, "accepted={accepted} delivered_once={once} delivered_twice={twice} told={told} lost={lost}")?;
         write!(f, "; and {lied} of which n{} says that they are delivered, a lie", LIAR + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger of mails that were accepted, of which these have arrived.
+    fn ledger(accepted: usize, arrived: &[usize]) -> Ledger {
+        let name = |mark: usize| QueueId([u8::try_from(mark).unwrap(); 6]);
+        let arrived = arrived.iter().map(|mark| (*mark, vec![(EXITS[0], Instant::now())]));
+        Ledger {
+            accepted: (0..accepted).map(|mark| (mark, name(mark))).collect(),
+            arrived: arrived.collect(),
+            told: BTreeSet::new(),
+            lied: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_missing_mail_is_excused_by_its_own_entry_and_its_own_name_alone() {
+        let ledger = ledger(4, &[0]);
+        let custody = |at: [&[u8]; 2]| at.map(|names| names.iter().map(|name| QueueId([*name; 6])).collect());
+        assert!(ledger.nobodys(&custody([&[2], &[1, 3]])).is_empty());
+        assert_eq!(ledger.nobodys(&custody([&[0, 2, 4], &[3, 5, 7]])), [1], "as many as are missing, and more");
+        assert_eq!(ledger.nobodys(&custody([&[1, 2, 3], &[]])), [1, 3], "another entry's");
     }
 }

@@ -1,7 +1,14 @@
 //! An MTA's side of two entries: each mail again and again under one queue id, until it is taken.
 
+use fog::id::QueueId;
+use fog::mta::bsmtp::Transaction;
+use fog::mta::pipe::{self, Piped};
+use fog::mta::request;
+use fog::mta::submit::submit;
+use fog::submit::Source;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,18 +20,29 @@ use std::time::Duration;
 /// Those who send at once.
 const SENDERS: u64 = 4;
 
+/// From one try to the next.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// The domain that senders write from, whose mail is at home beside the entries.
 pub(crate) const HOME: &str = "home.invalid";
 
+/// The mails that were accepted, by their marks, and what each is called on its entry.
+pub(crate) type Accepted = BTreeMap<usize, QueueId>;
+
 pub(crate) struct Senders {
     threads: Vec<JoinHandle<()>>,
-    accepted: Arc<Mutex<Vec<usize>>>,
+    accepted: Arc<Mutex<Accepted>>,
+}
+
+/// At which of so many entries the mail with this mark is handed in.
+pub(crate) const fn entry_of(mark: usize, entries: usize) -> usize {
+    mark % entries
 }
 
 impl Senders {
     /// Each sender waits for a while between two mails, `pace` times their number on the average.
     pub(crate) fn start(fog: &Path, entries: &[PathBuf], mails: u64, pace: Duration, seed: u64) -> Self {
-        let (next, accepted) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Vec<usize>>>::default());
+        let (next, accepted) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Accepted>>::default());
         let start = |sender| {
             let (fog, entries) = (fog.to_owned(), entries.to_owned());
             let (next, accepted) = (Arc::clone(&next), Arc::clone(&accepted));
@@ -37,11 +55,11 @@ impl Senders {
                     }
                     let mark = usize::try_from(mark).unwrap();
                     let mail = mail(mark, size(&mut rng));
-                    let entry = &entries[mark % entries.len()];
+                    let entry = &entries[entry_of(mark, entries.len())];
                     while !hand_in(&fog, entry, mark, &mail) {
-                        thread::sleep(Duration::from_millis(200));
+                        thread::sleep(AGAIN);
                     }
-                    accepted.lock().unwrap().push(mark);
+                    accepted.lock().unwrap().insert(mark, name(entry, mark, &mail));
                     let most = 2 * SENDERS * u64::try_from(pace.as_millis()).unwrap();
                     thread::sleep(Duration::from_millis(rng.random_range(0..=most)));
                 }
@@ -54,12 +72,13 @@ impl Senders {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    pub(crate) fn accepted(&self) -> Vec<usize> {
-        self.accepted.lock().unwrap().clone()
+    /// How many mails were accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.lock().unwrap().len()
     }
 
     /// What they know, when all of them have ended.
-    pub(crate) fn end(self) -> Vec<usize> {
+    pub(crate) fn end(self) -> Accepted {
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         self.accepted.lock().unwrap().clone()
     }
@@ -86,11 +105,32 @@ fn mail(mark: usize, size: usize) -> Vec<u8> {
     mail.into_bytes()
 }
 
+fn queue_id(mark: usize) -> String {
+    format!("Q{mark}")
+}
+
 fn hand_in(fog: &Path, config: &Path, mark: usize, mail: &[u8]) -> bool {
     let mut send = Command::new(fog);
-    send.args(["send", "--mta", "--queue-id", &format!("Q{mark}"), "--config"]).arg(config);
+    send.args(["send", "--mta", "--queue-id", &queue_id(mark), "--config"]).arg(config);
     let mut child = send.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // It may have given up already, without reading.
     let _ = child.stdin.take().unwrap().write_all(mail);
     child.wait().unwrap().success()
+}
+
+/// What a mail that was accepted is called on its entry, which an MTA is not told. Handed in once more under its queue id it is
+/// taken for the same one, and the answer has the name.
+fn name(config: &Path, mark: usize, mail: &[u8]) -> QueueId {
+    let Piped { sender, recipient, mail } = pipe::envelope(mail).unwrap();
+    let mail =
+        Transaction { sender, recipients: recipient.into_iter().collect(), misaddressed: false, mail: mail.to_vec() };
+    let request = request::request(mail, "fog", Source::Mta, Some(queue_id(mark).into_bytes())).unwrap();
+    let socket = config.with_file_name("run").join("submit.sock");
+    loop {
+        // The entry may have been killed.
+        if let Some(name) = submit(&socket, &request, || true).ok().and_then(|outcomes| outcomes[0].name()) {
+            return name;
+        }
+        thread::sleep(AGAIN);
+    }
 }
