@@ -1,6 +1,6 @@
 //! The network, and who breaks it.
 
-use super::ledger::{Custody, Fault, Ledger};
+use super::ledger::{Custody, Fault, Ledger, What};
 use super::network::{Network, Plan, free_ports};
 use super::proxy::{Harm, Proxy, Weather};
 use super::senders::{Accepted, HOME};
@@ -115,10 +115,12 @@ pub(crate) struct Broken {
     home: Sink,
     /// What the liar has noted.
     lied: PathBuf,
-    gone: usize,
+    gone: Victim,
     is_one_gone: bool,
-    thief: usize,
+    thief: Victim,
     stolen: Option<Thief>,
+    /// What is broken for long, or for good.
+    lasting: Vec<Fault>,
     _dir: tempfile::TempDir,
 }
 
@@ -150,10 +152,12 @@ impl Broken {
         let mut network = Network::start_as(dir.path(), &plan);
         let (gone, thief) = victims(&mut network, seed);
         let stolen = breaks.has(Break::Thief).then(|| {
-            network.kill_node(thief);
-            Thief::start(listens[thief], key_of(&network, thief))
+            network.kill_node(thief.node);
+            Thief::start(listens[thief.node], key_of(&network, thief.node))
         });
-        Self { network, breaks, doors, harm, sinks, home, lied, gone, is_one_gone: false, thief, stolen, _dir: dir }
+        let lasting = stolen.iter().map(|_| Fault::of(What::Mix(thief.is_first_of))).collect();
+        let is_one_gone = false;
+        Self { network, breaks, doors, harm, sinks, home, lied, gone, is_one_gone, thief, stolen, lasting, _dir: dir }
     }
 
     /// The configurations of those who take mail.
@@ -162,14 +166,25 @@ impl Broken {
     }
 
     /// Whether anything happens on the links.
-    pub(crate) fn storm(&self, is_on: bool) {
+    pub(crate) fn storm(&mut self, is_on: bool) {
         self.doors.iter().for_each(|door| door.storm(is_on));
+        let storms = self.lasting.iter_mut().filter(|fault| fault.is_of(What::Links));
+        storms.for_each(|storm| *storm = storm.mended());
+        if is_on && self.breaks.has(Break::Links) {
+            self.lasting.push(Fault::of(What::Links));
+        }
+    }
+
+    /// What is or was broken for long, or for good.
+    pub(crate) fn lasting(&self) -> &[Fault] {
+        &self.lasting
     }
 
     /// One mix dies for good, if one is to, and has not yet.
     pub(crate) fn lose_one_for_good(&mut self) {
         if self.breaks.has(Break::Gone) && !self.is_one_gone {
-            self.network.kill_node(self.gone);
+            self.network.kill_node(self.gone.node);
+            self.lasting.push(Fault::of(What::Mix(self.gone.is_first_of)));
             self.is_one_gone = true;
         }
     }
@@ -180,36 +195,36 @@ impl Broken {
             Some(Break::Kills) => {
                 let node = self.some_node(rng);
                 self.network.kill_node(node);
-                let fault = Fault::node(node);
+                let fault = Fault::of(What::Node(node));
                 thread::sleep(Duration::from_millis(rng.random_range(0..2_000)));
                 self.network.start_node_again(node);
-                vec![fault]
+                vec![fault.mended()]
             }
             Some(Break::Clocks) => {
                 let (node, off) = (self.some_node(rng), rng.random_range(1..=30) * [-1, 1][rng.random_range(0..2)]);
                 self.network.kill_node(node);
-                let fault = Fault::node(node);
+                let fault = Fault::of(What::Node(node));
                 self.network.start_node_off(node, off);
                 thread::sleep(Duration::from_millis(rng.random_range(500..4_000)));
                 self.network.kill_node(node);
-                let mended = Fault::node(node);
+                let again = Fault::of(What::Node(node));
                 self.network.start_node_again(node);
-                vec![fault, mended]
+                vec![fault.mended(), again.mended()]
             }
             Some(Break::Exits) => {
                 let exit = EXITS[rng.random_range(0..2)];
                 self.network.kill_exit_of(exit);
-                let fault = Fault::exit(exit);
+                let fault = Fault::of(What::Exit(exit));
                 self.network.start_exit_of(exit);
-                vec![fault]
+                vec![fault.mended()]
             }
             Some(Break::Mtas) => {
                 let index = rng.random_range(0..2);
-                let begins = Fault::mta(EXITS[index]);
+                let fault = Fault::of(What::Mta(EXITS[index]));
                 self.sinks[index].rest(true);
                 thread::sleep(Duration::from_secs(rng.random_range(1..4)));
                 self.sinks[index].rest(false);
-                vec![begins, Fault::mta(EXITS[index])]
+                vec![fault.mended()]
             }
             _ => Vec::new(),
         }
@@ -217,8 +232,8 @@ impl Broken {
 
     /// One that is there.
     fn some_node(&self, rng: &mut StdRng) -> usize {
-        let is_gone = |node: usize| node == self.gone && self.is_one_gone;
-        let is_there = |node: &usize| !is_gone(*node) && (*node != self.thief || self.stolen.is_none());
+        let is_gone = |node: usize| node == self.gone.node && self.is_one_gone;
+        let is_there = |node: &usize| !is_gone(*node) && (*node != self.thief.node || self.stolen.is_none());
         let there: Vec<_> = (0..NODES).filter(is_there).collect();
         there[rng.random_range(0..there.len())]
     }
@@ -264,9 +279,16 @@ impl Broken {
     }
 }
 
+/// A mix that dies for good, or steals.
+struct Victim {
+    node: usize,
+    /// Whether it is a first hop of each entry.
+    is_first_of: [bool; ENTRIES.len()],
+}
+
 /// Who dies for good, and who steals: nobody's two first hops, or nothing of what they send gets anywhere, and no receipt
 /// can help.
-fn victims(network: &mut Network, seed: u64) -> (usize, usize) {
+fn victims(network: &mut Network, seed: u64) -> (Victim, Victim) {
     let ids = MIXES.map(|mix| NodeKey::read(&key_of(network, mix)).unwrap().identity.node_id());
     let firsts = ENTRIES.map(|entry| first_hops(network, entry));
     let has = |firsts: &[u8], mix: usize| firsts.windows(NodeId::LEN).any(|id| id == ids[mix].0);
@@ -275,11 +297,12 @@ fn victims(network: &mut Network, seed: u64) -> (usize, usize) {
         .filter(|(gone, thief)| gone != thief && !firsts.iter().any(|it| has(it, *gone) && has(it, *thief)))
         .collect();
     let (gone, thief) = pairs[StdRng::seed_from_u64(seed).random_range(0..pairs.len())];
-    for (name, mix) in [("gone", gone), ("thief", thief)] {
-        let of: Vec<_> = firsts.iter().map(|it| has(it, mix)).collect();
-        println!("{name}: n{}; the entries' first hop: {of:?}", MIXES[mix] + 1);
-    }
-    (MIXES[gone], MIXES[thief])
+    let victim = |name: &str, mix: usize| {
+        let is_first_of = [0, 1].map(|entry: usize| has(&firsts[entry], mix));
+        println!("{name}: n{}; the entries' first hop: {is_first_of:?}", MIXES[mix] + 1);
+        Victim { node: MIXES[mix], is_first_of }
+    };
+    (victim("gone", gone), victim("thief", thief))
 }
 
 /// What a node has noted of the first hops that it keeps, ids among it. It is killed for that.

@@ -73,7 +73,11 @@ fn what_is_accepted_arrives_or_its_sender_is_told() {
     // In this order: what arrives meanwhile is in both, and not in neither.
     let (custody, ledger) = (broken.custody(), broken.ledger(&accepted));
     println!("all is decided after {:?}: {:?} faults={}", began.elapsed(), broken.harm, faults.len());
-    ledger.second_copies(&faults).iter().for_each(|(why, copies)| println!("second copies because {why}: {copies}"));
+    let all_faults = [&faults, broken.lasting()].concat();
+    ledger
+        .second_copies(&all_faults)
+        .iter()
+        .for_each(|(why, copies)| println!("second copies because {why}: {copies}"));
     println!("{ledger}");
     // Where few are waited for no longer than this, an entry may still be at it: what it has in its custody is not lost.
     let lost = if accepted.len() > FEW { ledger.missing() } else { ledger.nobodys(&custody) };
