@@ -25,7 +25,8 @@ use tempfile::TempDir;
 
 /// An authority takes what it is given in the second half of an epoch into the document of the epoch after the next.
 const PATIENCE: Duration = Duration::from_secs(300);
-const NODES: usize = 3;
+/// Without the fourth there would be no way back from the exit, and no receipts: two hops that are neither it nor the entry.
+const NODES: usize = 4;
 const MIB: u64 = 1 << 20;
 
 struct Site {
@@ -35,7 +36,7 @@ struct Site {
 }
 
 impl Site {
-    /// Three nodes: the entry, which is the authority, a mix, and an exit. None without root, if nobody insists.
+    /// Four nodes: the entry, which is the authority, two mixes, and an exit. None without root, if nobody insists.
     fn start(epoch: &str) -> Option<Self> {
         if fs::metadata("/proc/self").unwrap().uid() != 0 {
             assert!(std::env::var_os("FOG_REQUIRE_E2E").is_none(), "can't run without root");
@@ -83,6 +84,23 @@ impl Site {
         wait_for("the mail", || self.arrived(mark) > 0);
     }
 
+    /// What the operator of a node is told of the mails that it has.
+    fn queue(&self, node: usize) -> String {
+        let listed = self.fog(node, &["queue", "list"], "");
+        assert!(listed.status.success(), "{listed:?}");
+        String::from_utf8(listed.stdout).unwrap()
+    }
+
+    /// Waits until the one mail that the entry has taken has left, and is kept until there is word of it.
+    fn wait_until_it_waits_for_word(&self) {
+        wait_for("its pieces to leave", || self.queue(0).contains("for word from its exit"));
+    }
+
+    /// Waits until a node has its receipts, and answers for no mail any more.
+    fn wait_for_receipts(&self, node: usize) {
+        wait_for("the receipts", || self.queue(node) == "no mail waits here\n");
+    }
+
     fn log(&self, node: usize) -> String {
         fs::read_to_string(self.dir.path().join(format!("n{}/node.log", node + 1))).unwrap()
     }
@@ -122,6 +140,7 @@ fn a_node_with_less_than_the_reserve_takes_nothing_sends_what_it_has_and_takes_a
     // It has this one, and nobody to send it to.
     (1..NODES).for_each(|node| site.network.kill_node(node));
     assert_eq!(site.send(0, 1), (0, String::new()));
+    site.wait_until_it_waits_for_word();
     let spool = site.network.spool_seen_by(0);
     fill(&spool, 100 * MIB);
     wait_for("a refusal", || site.send(0, 2).0 == 75);
@@ -137,6 +156,7 @@ fn a_node_with_less_than_the_reserve_takes_nothing_sends_what_it_has_and_takes_a
     fs::remove_file(spool.join("ballast")).unwrap();
     wait_for("room", || site.send(0, 2).0 == 0);
     site.wait_for_mail(2);
+    site.wait_for_receipts(0);
     assert_eq!((site.arrived(1), site.arrived(2)), (1, 1), "a copy");
     assert!(site.log(0).contains("fog/node: disk-room\n"), "{}", site.log(0));
 }
@@ -149,6 +169,7 @@ fn a_disk_that_is_full_or_read_only_ends_the_node_with_words_and_nothing_is_lost
     site.network.start_node(0);
     (1..NODES).for_each(|node| site.network.kill_node(node));
     assert_eq!(site.send(0, 1).0, 0);
+    site.wait_until_it_waits_for_word();
     let spool = site.network.spool_seen_by(0);
 
     // All of it is gone at once. The node goes on as long as the database finds places in its file.
@@ -175,6 +196,7 @@ fn a_disk_that_is_full_or_read_only_ends_the_node_with_words_and_nothing_is_lost
     assert_eq!(site.send(0, 2).0, 0);
     site.wait_for_mail(1);
     site.wait_for_mail(2);
+    site.wait_for_receipts(0);
     assert_eq!((site.arrived(1), site.arrived(2)), (1, 1), "a copy");
 }
 
@@ -213,7 +235,7 @@ fn a_damaged_spool_is_refused_and_what_the_manual_says_brings_the_node_back() {
         let kept = site.fog(node, &["directory", "verify", "--keep", document.to_str().unwrap()], "");
         assert!(kept.status.success(), "{kept:?}");
     }
-    for node in [0, 2] {
+    for node in [0, 2, 3] {
         site.network.kill_node(node);
         site.network.start_node(node);
     }
@@ -222,6 +244,8 @@ fn a_damaged_spool_is_refused_and_what_the_manual_says_brings_the_node_back() {
     assert_eq!((site.send(0, 1).0, site.send(1, 2).0), (0, 0));
     site.wait_for_mail(1);
     site.wait_for_mail(2);
+    (0..2).for_each(|node| site.wait_for_receipts(node));
+    assert_eq!((site.arrived(1), site.arrived(2)), (1, 1), "a copy");
     assert!(home.join("spool/damaged/store.redb").exists(), "the manual keeps the damaged files");
 }
 
