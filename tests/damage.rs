@@ -100,6 +100,12 @@ fn closed() -> (Files, Held) {
     (disk.files(), held)
 }
 
+/// The files of a store that was killed, and what it holds.
+fn killed() -> (Files, Held) {
+    let ([_, state], ..) = two_states();
+    state
+}
+
 /// Where bytes are flipped: all over the beginning, which is headers, and then here and there.
 fn places(len: usize, every: usize) -> impl Iterator<Item = usize> {
     (0..len.min(330)).chain((330..len).step_by(every))
@@ -189,6 +195,66 @@ fn files_of_two_stores_are_no_store() {
         mixed[which].clone_from(&theirs[which]);
         let error = open(mixed).map(drop).expect_err(NAMES[which]);
         assert!(error.is_damage(), "{}: {error}", NAMES[which]);
+    }
+}
+
+/// What the operating system refused, and no more: what is on disk is as good as it was.
+fn assert_is_io(error: &StoreError, when: &str) {
+    assert!(matches!(error, StoreError::Io { .. }) && !error.is_damage(), "{when}: {error:?}");
+}
+
+#[test]
+fn a_read_that_fails_is_told_as_that_and_what_was_there_is_there_when_the_disk_is_well() {
+    for (files, want) in [closed(), killed()] {
+        let mut failed = 0;
+        // Every read is the last one once, until all of them go well.
+        for reads in 0.. {
+            let disk = MemoryDisk::with_files(files.clone());
+            disk.fail_reads_after(reads);
+            let found = Store::on(&disk).and_then(|mut store| held(&mut store));
+            disk.fail_reads_after(u64::MAX);
+            let error = match found {
+                Ok(found) => {
+                    assert!(found == want, "{reads} reads made another store");
+                    break;
+                }
+                Err(error) => error,
+            };
+            assert_is_io(&error, &format!("after {reads} reads"));
+            assert!(held(&mut Store::on(&disk).unwrap()).unwrap() == want, "after {reads} reads");
+            failed += 1;
+        }
+        assert!(failed > 50, "only {failed} reads failed");
+    }
+}
+
+#[test]
+fn a_write_that_fails_is_told_as_that_and_what_was_committed_before_is_there_when_the_disk_is_well() {
+    for writes in 0.. {
+        let ([_, (_, before)], disk, mut store) = two_states();
+        disk.fail_after(writes);
+        let mut txn = store.begin().unwrap();
+        let put = txn.put(Shelf::Spool, EPOCH, b"meta", b"a mail", b"", &mut StdRng::seed_from_u64(1));
+        let committed = put.and_then(|id| txn.commit().map(|()| id));
+        drop(store);
+        disk.fail_after(u64::MAX);
+        let mut store = Store::on(&disk).unwrap();
+        let kept: Vec<_> = store.rows(Shelf::Spool).unwrap().into_iter().map(|row| row.id).collect();
+        match committed {
+            Ok(id) => {
+                assert!(kept.contains(&id), "after {writes} writes: it was committed, and is gone");
+                assert!(writes > 5, "{writes} writes are no commit");
+                break;
+            }
+            Err(error) => assert_is_io(&error, &format!("after {writes} writes")),
+        }
+        // The one that failed may be there, whole.
+        let is_new = |row: &Row| !before.rows.contains(row);
+        let now = held(&mut store).unwrap();
+        let new: Vec<_> = now.rows.iter().filter(|row| is_new(row)).collect();
+        assert!(now.rows.len() == before.rows.len() + new.len(), "after {writes} writes: rows are gone");
+        assert!(new.iter().all(|row| row.3 == b"a mail") && new.len() < 2, "after {writes} writes");
+        assert!(now.marks == before.marks, "after {writes} writes: marks are gone");
     }
 }
 

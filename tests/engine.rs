@@ -6,6 +6,8 @@
 mod answers;
 #[path = "engine/attacks.rs"]
 mod attacks;
+#[path = "engine/disk.rs"]
+mod disk;
 #[path = "network/world.rs"]
 #[allow(dead_code, reason = "the network test uses the rest")]
 mod world;

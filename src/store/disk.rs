@@ -96,6 +96,11 @@ impl MemoryDisk {
         locked(&self.db.faults).left = Some(n);
     }
 
+    /// Lets `n` more reads succeed and fails all that follow, as a disk does that has lost what is on it.
+    pub fn fail_reads_after(&self, n: u64) {
+        locked(&self.db.faults).reads_left = Some(n);
+    }
+
     /// From now on no file may grow beyond `len` bytes: the disk is full.
     pub fn limit(&self, len: u64) {
         locked(&self.db.faults).longest = Some(len);
@@ -142,6 +147,7 @@ pub(super) struct MemoryFile {
 #[derive(Default)]
 struct Faults {
     left: Option<u64>,
+    reads_left: Option<u64>,
     longest: Option<u64>,
 }
 
@@ -204,10 +210,7 @@ impl MemoryFile {
         if faults.longest.is_some_and(|longest| len > longest) {
             return Err(ErrorKind::StorageFull.into());
         }
-        if let Some(left) = &mut faults.left {
-            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("the power is off"))?;
-        }
-        Ok(())
+        count_down(&mut faults.left, "the power is off")
     }
 }
 
@@ -217,6 +220,7 @@ impl StorageBackend for MemoryFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        count_down(&mut locked(&self.faults).reads_left, "it can't be read any more")?;
         let image = locked(&self.image);
         let from = position(offset)?;
         let bytes = image.bytes.get(from..from.saturating_add(out.len())).ok_or(ErrorKind::UnexpectedEof)?;
@@ -252,6 +256,14 @@ impl fmt::Debug for MemoryFile {
 /// A thread that panicked inside leaves nothing half done here that matters: the disk is only bytes.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts one of those that may still succeed.
+fn count_down(left: &mut Option<u64>, why: &'static str) -> io::Result<()> {
+    if let Some(left) = left {
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::other(why))?;
+    }
+    Ok(())
 }
 
 fn position(offset: u64) -> io::Result<usize> {
