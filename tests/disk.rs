@@ -1,4 +1,4 @@
-//! Nodes whose disk is nearly full, full, read-only or damaged: real processes on a disk of their own, brought back
+//! Nodes whose disk is nearly full, full, read-only, failing or damaged: real processes on a disk of their own, brought back
 //! by what fog-node(8) says.
 //!
 //! Needs root, for the disk: without it the tests are skipped, unless FOG_REQUIRE_E2E says that they must not be.
@@ -205,6 +205,35 @@ fn a_disk_that_is_full_or_read_only_ends_the_node_with_words_and_nothing_is_lost
     fs::remove_file(spool.join("ballast")).unwrap();
     site.network.start_node(0);
     (1..NODES).for_each(|node| site.network.start_node(node));
+    assert_eq!(site.send(0, 2).0, 0);
+    site.wait_for_mail(1);
+    site.wait_for_mail(2);
+    site.wait_for_receipts(0);
+    assert_eq!((site.arrived(1), site.arrived(2)), (1, 1), "a copy");
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_node_with_words_and_nothing_is_lost() {
+    let Some(mut site) = Site::start("1d") else { return };
+    site.network.kill_node(0);
+    site.network.put_on_disk_that_can_fail(0, 256 * MIB);
+    site.network.start_node(0);
+    (1..NODES).for_each(|node| site.network.kill_node(node));
+    assert_eq!(site.send(0, 1).0, 0);
+
+    site.network.fail_disk(0);
+    wait_for("the node's end", || site.network.ended(0).is_some());
+    let said = site.log(0);
+    assert_eq!(site.network.ended(0).unwrap().code(), Some(74), "{said}");
+    assert!(said.contains("fog: the store failed\n") && said.contains("look after the disk"), "{said}");
+    assert_eq!(site.send(0, 2).0, 75);
+    // It can't be read either.
+    let (code, said) = site.network.node_that_ends(0);
+    assert_eq!((code, said.matches("fog: the store failed\n").count()), (74, 2), "{said}");
+    assert!(said.contains("Input/output error"), "{said}");
+
+    site.network.mend_disk(0);
+    (0..NODES).for_each(|node| site.network.start_node(node));
     assert_eq!(site.send(0, 2).0, 0);
     site.wait_for_mail(1);
     site.wait_for_mail(2);

@@ -26,6 +26,9 @@ const PARAMETERS: &[&str] = &[
 /// How long a process may take to open its sockets, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Mounts the disk beside a spool on it.
+const MOUNT: &str = "mount -o loop \"$1.disk\" \"$1\"";
+
 /// What a network is to be made of.
 pub(crate) struct Plan<'a> {
     /// Whom its processes run as, who must be able to enter its directory.
@@ -156,19 +159,56 @@ impl Network {
     /// by [`Self::spool_seen_by`]. It outlives the node, and is gone with the network.
     #[allow(dead_code, reason = "the Exim test uses it")]
     pub(crate) fn put_on_small_disk(&mut self, index: usize, bytes: u64) {
-        // Copied aside first: the new disk hides what is below it.
-        const A_DISK: &str = "spool=$1 disk=$2; copy=$(mktemp -d); cp -a \"$spool/.\" \"$copy\"
-            mount -t tmpfs -o \"$disk\" tmpfs \"$spool\" && cp -a \"$copy/.\" \"$spool\" && rm -r \"$copy\" || exit 1
-            echo ready; exec sleep infinity";
         let user = self.user;
+        let options = format!("size={bytes},mode=700,uid={user},gid={user}");
+        self.put_on_disk(index, &format!("mount -t tmpfs -o {options} tmpfs \"$1\""));
+    }
+
+    /// The same, a disk with a file system of its own, which can fail.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn put_on_disk_that_can_fail(&mut self, index: usize, bytes: u64) {
+        self.put_on_disk(
+            index,
+            &format!("truncate -s {bytes} \"$1.disk\" && mke2fs -q -t ext4 \"$1.disk\" && {MOUNT}"),
+        );
+    }
+
+    /// Puts the spool of node `index` on what `mount` mounts there; `$1` is its path.
+    fn put_on_disk(&mut self, index: usize, mount: &str) {
+        // Copied aside first: the new disk hides what is below it.
+        let script = format!(
+            "copy=$(mktemp -d); cp -a \"$1/.\" \"$copy\"
+            {mount} && cp -a \"$copy/.\" \"$1\" && sync && rm -r \"$copy\" || exit 1
+            echo ready; exec sleep infinity"
+        );
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", A_DISK, "sh"]).arg(self.home(index).join("spool"));
-        command.arg(format!("size={bytes},mode=700,uid={user},gid={user}"));
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(self.home(index).join("spool"));
         let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
         self.disks.insert(index, holder);
         assert_eq!(said, "ready\n", "there is no disk for n{}", index + 1);
+    }
+
+    /// Lets the disk of node `index` fail, as one does that is torn out: from here on nothing can be read or written there.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn fail_disk(&self, index: usize) {
+        // EXT4_IOC_SHUTDOWN, with what is not synced lost: what mount(8) can do leaves it readable.
+        const FAIL: &str =
+            "open my $disk, '<', $ARGV[0] or die $!; my $how = pack 'L', 2; ioctl $disk, 0x8004587d, $how or die $!";
+        self.on_disk(index, &["perl", "-e", FAIL]);
+    }
+
+    /// Mounts the disk of node `index`, which doesn't run, once more, after it failed.
+    #[allow(dead_code, reason = "the test of disks uses it")]
+    pub(crate) fn mend_disk(&self, index: usize) {
+        self.on_disk(index, &["sh", "-c", &format!("umount \"$1\" && {MOUNT}"), "sh"]);
+    }
+
+    /// Runs a command where the disk of node `index` is seen, the spool its last argument.
+    fn on_disk(&self, index: usize, command: &[&str]) {
+        let holder = format!("--mount=/proc/{}/ns/mnt", self.disks[&index].id());
+        output(Command::new("nsenter").arg(holder).args(command).arg(self.home(index).join("spool")));
     }
 
     /// The spool of node `index` as the node itself sees it.
@@ -211,10 +251,7 @@ impl Network {
     /// Mounts the disk of node `index`, which doesn't run, anew: `ro` or `rw`.
     #[allow(dead_code, reason = "the test of disks uses it")]
     pub(crate) fn remount(&self, index: usize, how: &str) {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.disks[&index].id()));
-        command.args(["mount", "-o", &format!("remount,{how}")]).arg(self.home(index).join("spool"));
-        output(&mut command);
+        self.on_disk(index, &["mount", "-o", &format!("remount,{how}")]);
     }
 
     /// Sends a signal to node `index`, by its name: STOP, CONT.
