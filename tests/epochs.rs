@@ -289,6 +289,33 @@ fn attack_4_a_replay_is_refused_at_once_after_a_restart_after_the_epoch_and_with
     assert!(!one.hand_over(&packet).1, "with the clock set back, after a restart");
 }
 
+/// Whoever can cut a node's power, or waits until somebody does, hands it the same packet before and after.
+#[test]
+fn attack_4_a_packet_is_taken_once_whenever_the_power_goes_while_it_comes() {
+    let (mut before, mut after) = (0, 0);
+    for writes in 0.. {
+        let mut one = One::new();
+        let packet = one.packet(0, HOUR);
+        let held = one.store().rows(Shelf::Pool).unwrap().len();
+        one.disk.fail_after(writes);
+        let (token, from) = (Token(1), one.ids[1]);
+        let input = Input::Packet { token, from, packet: packet.clone() };
+        let (now, rng) = (one.now, &mut one.rng);
+        let is_acknowledged = one.engine.as_mut().unwrap().handle(vec![input], now, rng).is_ok();
+        one.restart();
+        let is_there = one.store().rows(Shelf::Pool).unwrap().len() > held;
+        assert!(is_there || !is_acknowledged, "after {writes} writes it was lost");
+        let pooled = one.hand_over(&packet);
+        assert_eq!(pooled, (true, !is_there), "after {writes} writes");
+        let counted = if is_there { &mut after } else { &mut before };
+        *counted += 1;
+        if is_acknowledged {
+            break;
+        }
+    }
+    assert!(before > 3 && after > 0, "{before} cuts before it was on disk, {after} after it");
+}
+
 #[test]
 fn attack_4b_a_packet_held_over_an_epochs_end_is_late_for_its_key() {
     for (late, taken) in [(HOUR, true), (2 * HOUR - MINUTE, true), (2 * HOUR + MINUTE, false), (5 * HOUR, false)] {

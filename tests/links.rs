@@ -232,6 +232,26 @@ async fn a_caller_outside_the_document_is_not_let_in() {
     assert!(matches!(at_b.try_recv(), Err(TryRecvError::Empty)), "a stranger's is not");
 }
 
+/// Who fills a node's pool with packets of its own knows which one is not: a stranger gets none in, how often and under
+/// how many keys it may call, and keeps no peer's out.
+#[tokio::test]
+async fn attack_17_a_flood_of_strangers_brings_no_packet_in_and_keeps_none_out() {
+    let mut tasks = JoinSet::new();
+    let (address, mut at_b) = listening(&mut tasks, 64).await;
+    for stranger in (0..200).map(|n| 50 + n) {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        // What it brings is not read where it is not let in.
+        if let Ok((mut link, _)) = session::initiate(stream, &secret(stranger), &public(B), &hello()).await {
+            let _ = link.sender.packet(&packet(stranger.into())).await;
+        }
+    }
+    let mut at_a = dialling(&mut tasks, &address);
+    let link = link_up(&mut at_a).await;
+    send(&link, 1).await;
+    taken(&mut at_b, 1).await.send(Answer::DisposedOf).unwrap();
+    assert_eq!(acked(&mut at_a).await, 1);
+}
+
 #[tokio::test]
 async fn a_peer_whose_clock_is_another_is_heard_and_gets_no_link() {
     let mut tasks = JoinSet::new();

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn near_a_boundary_senders_take_either_key_as_honest_lateness_would() {
+    fn attack_4b_near_a_boundary_senders_take_either_key_as_honest_lateness_would() {
         let (params, mut rng) = (Params::default(), rng(12));
         let mut share_of_new = |at: Time| {
             let new = (0..10_000).filter(|_| key_epoch(at, &params, &mut rng) == Epoch(20_000)).count();

@@ -166,6 +166,22 @@ fn attack_6_a_flood_of_replays_takes_no_room_and_nobodys_share() {
     assert!(nodes.hand_over(START, HONEST, MIX, packet));
 }
 
+/// A node of the network fills the pool of another with packets of its own, so that of what leaves it knows all but one. It
+/// gets a third of what there is for others' packets, however long it goes on, and as much is left for theirs.
+#[test]
+fn attack_17_a_neighbour_that_floods_can_not_be_all_that_a_pool_holds() {
+    let mut nodes = Nodes::new(slots(60));
+    let flooded = nodes.flood(START, (FLOODER, MIX), |nodes, n| nodes.lone_fragment(MIX, Some(EXIT), n));
+    let mut others = 0;
+    for n in 0..100 {
+        let (theirs, its) = (nodes.lone_fragment(MIX, Some(EXIT), 1000 + n), nodes.lone_fragment(MIX, Some(EXIT), n));
+        others += u64::from(nodes.hand_over(START, [HONEST, 0][usize::from(n % 2 == 0)], MIX, theirs));
+        assert!(!nodes.hand_over(START, FLOODER, MIX, its), "{n}: it has had its share");
+    }
+    assert_eq!((flooded, nodes.counts(MIX).pooled), (10, flooded + others));
+    assert!(others >= flooded, "{others} packets of others, among {flooded} of one that floods");
+}
+
 /// A delay that no other packet has is a mark; a command at the wrong hop asks a node for what it doesn't do.
 #[test]
 fn attack_8_delays_out_of_bounds_and_commands_at_the_wrong_hop_are_refused_as_anything_else() {
