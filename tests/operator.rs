@@ -386,6 +386,8 @@ fn keys_that_no_document_names_are_drawn_anew_and_no_others_whether_the_node_run
     lone.start();
     for runs in [true, false] {
         if !runs {
+            let said = lone.told(&["keys", "rotate"]);
+            assert!(said.starts_with("other keys for epoch ") && said.contains("by itself"), "{said}");
             lone.stop();
         }
         let (before, list) = (lone.seeds(), lone.told(&["keys", "list", "--json"]));

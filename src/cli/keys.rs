@@ -129,12 +129,14 @@ fn rfc3339(time: Time) -> String {
 }
 
 fn rotate(config: &Config, key: &NodeKey, global: &Global) -> Result<(), CliError> {
-    let epochs = match ask(config, global, "keys rotate") {
+    let (epochs, runs) = match ask(config, global, "keys rotate") {
         Ok(answer) => {
             let epochs = member(&answer, &["epochs"]).as_array().map_or(&[][..], Vec::as_slice);
-            epochs.iter().filter_map(serde_json::Value::as_u64).map(Epoch).collect()
+            (epochs.iter().filter_map(serde_json::Value::as_u64).map(Epoch).collect(), true)
         }
-        Err(error) if error.exit == ExitCode::Unavailable => of_stopped_node(config, key, global, clock::now())?,
+        Err(error) if error.exit == ExitCode::Unavailable => {
+            (of_stopped_node(config, key, global, clock::now())?, false)
+        }
         Err(error) => return Err(error),
     };
     if !epochs.is_empty() {
@@ -147,7 +149,7 @@ fn rotate(config: &Config, key: &NodeKey, global: &Global) -> Result<(), CliErro
     if global.quiet {
         return Ok(());
     }
-    super::print(told(&epochs, global).as_bytes())
+    super::print(told(&epochs, runs, global).as_bytes())
 }
 
 /// The descriptor given out last names keys that are gone.
@@ -159,17 +161,19 @@ pub(super) fn forget_descriptor(config: &Config) -> Result<(), CliError> {
     }
 }
 
-fn told(epochs: &[Epoch], global: &Global) -> String {
+fn told(epochs: &[Epoch], runs: bool, global: &Global) -> String {
     let words: Vec<String> = epochs.iter().map(Epoch::to_string).collect();
     if words.is_empty() {
         return "the document names all keys that this node has: packets may be under way to them, so they stay\n"
             .into();
     }
-    format!(
-        "other keys for epoch {}; give out the new descriptor before the next document is made: {}\n",
-        words.join(", "),
-        command(global, "node-info")
-    )
+    let then = if runs {
+        "the node hands its new descriptor in to the authorities by itself".to_owned()
+    } else {
+        let by_hand = command(global, "node-info");
+        format!("the node hands its new descriptor in when it runs; where it can't before the next document: {by_hand}")
+    };
+    format!("other keys for epoch {}; {then}\n", words.join(", "))
 }
 
 pub(super) fn of_stopped_node(
