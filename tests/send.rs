@@ -99,6 +99,27 @@ fn a_sender_and_json_are_passed_on() {
     assert_eq!(node.heard().sender.unwrap().to_string(), "me@here.example");
 }
 
+/// Who sits at a terminal may want to ask later what became of it; a script may not have words where it had none.
+#[test]
+fn at_a_terminal_a_mail_is_told_its_name_and_into_a_pipe_nothing_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let letter = dir.path().join("letter");
+    std::fs::write(&letter, MAIL).unwrap();
+    for (at_a_terminal, want) in
+        [(true, "fog: alice@example.com.fog: is on its way, and called 070707070707 here\r\n"), (false, "")]
+    {
+        let node = Node::start(accepting(1));
+        let typed = format!("{FOG} send --socket {} -t < {}", node.socket(), letter.display());
+        let mut shell = if at_a_terminal { Command::new("script") } else { Command::new("sh") };
+        // script(1) is Debian's in every installation.
+        let typist: &[&str] = if at_a_terminal { &["-qec", &typed, "/dev/null"] } else { &["-c", &typed] };
+        let output = shell.args(typist).stdin(Stdio::null()).output().unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
+        assert_eq!((code(&output), said.as_str()), (0, want));
+        assert_eq!(node.heard().mail, MAIL);
+    }
+}
+
 #[test]
 fn a_wish_for_the_way_goes_to_the_node() {
     let node = Node::start(accepting(1));
