@@ -240,7 +240,8 @@ impl Network {
             if let Some(status) = node.try_wait().unwrap() {
                 return (status.code().unwrap(), fs::read_to_string(self.log(index, "node")).unwrap());
             }
-            if began.elapsed() > PATIENCE {
+            // It may be half a minute before it has anything to write.
+            if began.elapsed() > 3 * PATIENCE {
                 let _ = node.kill();
                 panic!("n{} goes on", index + 1);
             }
