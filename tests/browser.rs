@@ -155,7 +155,13 @@ fn look(browser: &str, pages: &Path, dark: bool, width: u32) -> Value {
     fs::write(&frame, LOOK.replace("WIDTH", &width.to_string())).unwrap();
     let mut command = Command::new(browser);
     // Root has no sandbox there, and a file may look into another one only if that is said.
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--allow-file-access-from-files",
+    ]);
     command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
     command.args(["--virtual-time-budget=5000", "--timeout=20000", "--dump-dom"]);
     command.arg(format!("--user-data-dir={}", pages.with_file_name("browser").display()));
