@@ -15,7 +15,7 @@ use fog::message::shards::{SHARD_LEN, Shape};
 use fog::message::{self, Payload};
 use fog::sphinx::xwing::MixKey;
 use fog::sphinx::{self, Hop, Last, Packet, Randomness};
-use fog::store::{Marks, MemoryDisk, Row, Shelf, Store, StoreError};
+use fog::store::{Marks, MemoryDisk, Row, SHELVES, Shelf, Store, StoreError};
 use fog::submit::{Outcome, Request, Source, Wish};
 use fog::time::Time;
 use rand::SeedableRng;
@@ -568,23 +568,6 @@ fn thirty_days_lose_no_mail_at_any_boundary_and_leave_nothing_of_ended_epochs_be
     assert!(ended > 100, "{ended} packets of ended epochs are too few to say anything, {live} of live ones");
     assert!(told > 2 && copied > 50, "{told} of {copied} rows of the copies are too few to say anything");
 }
-
-/// All shelves, in the order in which a store opens what lies on them.
-const SHELVES: [Shelf; 13] = [
-    Shelf::Pool,
-    Shelf::Spool,
-    Shelf::Fragments,
-    Shelf::Parts,
-    Shelf::Outbox,
-    Shelf::Notes,
-    Shelf::Loops,
-    Shelf::Firsts,
-    Shelf::Health,
-    Shelf::Pings,
-    Shelf::Surbs,
-    Shelf::Answers,
-    Shelf::Pace,
-];
 
 fn rows(store: &Store) -> impl Iterator<Item = (Shelf, Row)> {
     SHELVES.into_iter().flat_map(|shelf| store.rows(shelf).unwrap().into_iter().map(move |row| (shelf, row)))

@@ -2,7 +2,7 @@
 
 use super::chain::Chain;
 use super::random::choose;
-use super::route::{NotEnoughNodes, are_kin, is_possible};
+use super::route::{NotEnoughNodes, all_exits, are_kin, is_possible};
 use crate::directory::{Descriptor, Document};
 use crate::id::NodeId;
 use rand_core::CryptoRng;
@@ -27,6 +27,12 @@ impl Reach {
             return Self::NoPath;
         }
         if receipt && !goes(&answering(document, me, exits)) { Self::NoWayBack } else { Self::Whole }
+    }
+
+    /// That of a mail to whichever exit.
+    #[must_use]
+    pub fn of_any(document: &Document, me: &NodeId, receipt: bool) -> Self {
+        Self::of(document, me, &all_exits(document), receipt)
     }
 }
 

@@ -185,8 +185,7 @@ pub fn is_exit(document: &Document, id: &NodeId) -> bool {
 }
 
 /// All exits of the document, by id.
-#[must_use]
-pub fn all_exits(document: &Document) -> Vec<NodeId> {
+pub(super) fn all_exits(document: &Document) -> Vec<NodeId> {
     document.nodes().filter(|(_, node)| node.exit.is_some()).map(|(id, _)| *id).collect()
 }
 

@@ -13,7 +13,6 @@ use crate::config::{self, Config};
 use crate::directory::{Document, Rejected};
 use crate::engine::Settings;
 use crate::mix::back::Reach;
-use crate::mix::route;
 use crate::sys::directory_fault::DirectoryFault;
 use crate::sys::log::{self, Danger, Program, log};
 use crate::sys::{block_file, clock};
@@ -74,7 +73,7 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         // Of the spool and the role it was started with; others wait for the next start.
         self.config = until_next_start(self.started, config);
         // Whether receipts are wished for may be another matter now.
-        let reach = self.reach();
+        let reach = Reach::of_any(&self.document, &self.ours.id, self.config.entry.receipts);
         self.shown.send_modify(|shown| shown.reach = reach);
         self.aim();
         if let Err(not) = self.look_into_spool().await {
@@ -171,10 +170,6 @@ impl<R: Fn() -> Result<Config, String>> Reload<'_, R> {
         self.aim();
         announce(&self.config, &self.document, &shown);
         self.shown.send_replace(shown);
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::of(&self.document, &self.ours.id, &route::all_exits(&self.document), self.config.entry.receipts)
     }
 
     fn aim(&self) {

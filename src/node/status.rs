@@ -7,7 +7,6 @@ use crate::directory::{Document, Roles};
 use crate::engine::ClockFault;
 use crate::id::{Epoch, NodeId};
 use crate::mix::back::Reach;
-use crate::mix::route;
 use crate::sys::clock;
 use crate::sys::summary::{Room, Rounded, Summary};
 use crate::time::Time;
@@ -120,7 +119,7 @@ impl Directory {
             exits: others().filter(|(_, node)| node.exit.is_some()).count(),
             signed_by: document.signers().count(),
             authorities: document.contents().authorities.len(),
-            reach: Reach::of(document, me, &route::all_exits(document), receipts),
+            reach: Reach::of_any(document, me, receipts),
             forked: false,
         }
     }

@@ -16,6 +16,7 @@ mod txn;
 mod view;
 
 pub use disk::{MemoryDisk, Work};
+pub use schema::SHELVES;
 pub use slab::{SLOT_LEN, STEP};
 pub use txn::Txn;
 

@@ -42,7 +42,8 @@ pub(super) type OpenMarks = ReadOnlyTable<&'static Mark, ()>;
 
 pub(super) const NEW_MARKS: RowTable = RowTable::new("new-marks");
 
-pub(super) const SHELVES: [Shelf; 13] = [
+/// All shelves, in the order in which a store opens what lies on them.
+pub const SHELVES: [Shelf; 13] = [
     Shelf::Pool,
     Shelf::Spool,
     Shelf::Fragments,
